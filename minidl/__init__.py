@@ -1,0 +1,32 @@
+"""minidl: a deep-learning engine from scratch on NumPy, Numba and CuPy.
+
+The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
+"""
+
+from minidl import autograd, kernels, ops
+from minidl.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.backend import (
+    Device,
+    bool_,
+    device,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from minidl.kernels import get_num_threads, set_num_threads
+from minidl.ops import *
+from minidl.tensor import Tensor
+
+tensor = ops.tensor  # the function: importing the class has put the submodule in its place
+bool = bool_
+half, float, double = float16, float32, float64
+int, long = int32, int64
+
+__version__ = "0.1.0"

@@ -1,0 +1,51 @@
+"""Changes in place: the version counters, and what the graph can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.autograd.graph import Leaf, TensorBase, alias, describe
+from minidl.autograd.mode import mode
+
+
+def update_inplace(target: TensorBase, function: Callable, *args: Any) -> Any:
+    """``target`` becomes ``function(target, *args)``: its memory and its place in the graph."""
+    recorded = mode.enabled and any(
+        isinstance(a, TensorBase) and a.node is not None for a in (target, *args)
+    )
+    if recorded:
+        check_inplace(target)
+    out = function(alias(target), *args)
+    if out.array.shape != target.array.shape:
+        raise ValueError(
+            f"in-place {function.__name__}: the result has shape {out.array.shape}, "
+            f"which does not fit into {describe([target])}"
+        )
+    if not np.can_cast(out.array.dtype, target.array.dtype, "same_kind"):
+        raise TypeError(
+            f"in-place {function.__name__}: the result is {out.array.dtype}, "
+            f"which does not fit into {describe([target])}"
+        )
+    target.array[...] = out.array
+    target.version[0] += 1
+    if recorded:
+        target.version[1] += 1
+        target.node, target.output = out.node, out.output
+    return target
+
+
+def check_inplace(target: TensorBase) -> None:
+    """RuntimeError if the graph cannot follow an in-place change of ``target``."""
+    if isinstance(target.node, Leaf):
+        raise RuntimeError(
+            f"a leaf {describe([target])} that requires a gradient cannot be changed in place "
+            "while operations are recorded; do it under no_grad()"
+        )
+    if target.view_version is not None:
+        raise RuntimeError(
+            f"{describe([target])} is a view, and the graph cannot follow an in-place change "
+            "through it; clone() it first, or do it under no_grad()"
+        )

@@ -1,0 +1,308 @@
+"""Operators: a function of arrays and one differentiable gradient rule per argument.
+
+::
+
+    @op
+    def exp(x):
+        return xp(x).exp(x)
+
+    exp.vjp(lambda g, y, _x: g * y)
+
+A rule gets ``g`` (the gradient of the result), ``y`` (the result) and the arguments, all
+as tensors, and is made of operators itself: that is why a gradient can be differentiated
+again. A parameter whose name starts with an underscore is one whose *values* the rule
+does not need: it is not saved, and the rule sees only its shape and dtype (a `Spec`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.autograd.engine import grad
+from minidl.autograd.graph import Edge, Node, Spec, TensorBase, check_view, describe, wrap
+from minidl.autograd.mode import mode
+from minidl.backend import device_of
+
+
+class Rule:
+    """A gradient rule and, read off its parameter names, the values it needs."""
+
+    def __init__(self, function: Callable):
+        self.function = function
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        needs = [not name.startswith("_") for name in names[1:]]
+        self.needs_result = needs[0]
+        self.needs_argument = needs[1:]
+
+    def needs(self, position: int) -> bool:
+        """Whether the argument at ``position`` is needed; the last name covers the rest."""
+        return self.needs_argument[min(position, len(self.needs_argument) - 1)]
+
+
+class Op:
+    """An operator: a pure function of arrays, and a differentiable rule per argument."""
+
+    multiple = False  # whether it returns a tuple: known after the first call
+
+    def __init__(self, forward: Callable, view: bool = False):
+        self.forward = forward
+        self.name = forward.__name__.strip("_")
+        self.view = view
+        self.rules: list[Rule | None] = []
+        self.each: Rule | None = None
+        self.plans: dict[tuple, tuple[set[int], bool]] = {}
+        parameters = inspect.signature(forward).parameters.values()
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.names = tuple(p.name for p in parameters)
+        self.defaults = tuple(p.default for p in parameters)
+
+    def vjp(self, *rules: Callable | None) -> None:
+        """Declare the rule of each leading argument; None where there is no gradient.
+
+        ``rule(g, y, *arguments)`` is the product of ``g`` with the Jacobian in that argument.
+        """
+        self.rules = [Rule(rule) if rule else None for rule in rules]
+
+    def vjp_each(self, rule: Callable) -> Callable:
+        """Declare one rule for all tensors of ``op(*tensors, option=...)``.
+
+        ``rule(g, y, *tensors, i=..., option=...)`` is the rule of tensor ``i``.
+        """
+        self.each = Rule(rule)
+        return rule
+
+    def apply(self, args: tuple, static: dict) -> Any:
+        """Run on the arguments' arrays and, if a gradient may be asked for, record it."""
+        if not self.variadic and (static or len(args) != len(self.names)):
+            args, static = self.bind(args, static), {}
+        arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
+        try:
+            result = self.forward(*arrays, **static)
+        except (ValueError, TypeError, IndexError) as error:
+            raise self.explain(error, args) from None
+        if isinstance(result, tuple):
+            self.multiple = True
+            outputs = tuple(map(wrap, result))
+        else:
+            outputs = (wrap(result),)
+        if self.view:
+            self.share_version(args[0], outputs)
+        if mode.enabled:
+            edges = self.edges(args)
+            if edges:
+                self.record(args, static, edges, outputs)
+        return outputs if self.multiple else outputs[0]
+
+    def bind(self, args: tuple, named: dict) -> tuple:
+        """All arguments in the order of the signature, defaults filled in."""
+        bound = list(args)
+        for name, default in zip(self.names[len(args) :], self.defaults[len(args) :]):
+            value = named.pop(name, default)
+            if value is inspect.Parameter.empty:
+                raise TypeError(f"{self.name}() misses its argument {name!r}")
+            bound.append(value)
+        if named or len(bound) > len(self.names):
+            extra = ", ".join(named) or f"{len(bound)} arguments"
+            raise TypeError(f"{self.name}({', '.join(self.names)}) does not take {extra}")
+        return tuple(bound)
+
+    def explain(self, error: Exception, args: tuple) -> Exception:
+        """The same kind of error, naming the operator and what it was given."""
+        kinds = (IndexError, ValueError, TypeError)
+        kind = next(kind for kind in kinds if isinstance(error, kind))
+        places = {str(device_of(a.array)) for a in args if isinstance(a, TensorBase)}
+        reason = f"tensors on different devices {sorted(places)}" if len(places) > 1 else error
+        return kind(f"{self.name}({describe(args)}): {reason}")
+
+    def edges(self, args: tuple) -> list[Edge]:
+        """The arguments that want a gradient and have a rule."""
+        if self.each:
+            wanted = range(len(args))
+        else:
+            wanted = [i for i, rule in enumerate(self.rules) if rule]
+        return [
+            Edge(i, args[i])
+            for i in wanted
+            if isinstance(args[i], TensorBase) and args[i].node is not None
+        ]
+
+    def record(self, args: tuple, static: dict, edges: list[Edge], outputs: tuple) -> Node:
+        """Put a node behind the outputs that can have a gradient."""
+        kept = list(args)
+        unneeded, keep_results = self.plan(len(args), edges)
+        for i, arg in enumerate(args):
+            if isinstance(arg, TensorBase):
+                check_view(arg)
+                if i in unneeded:
+                    kept[i] = Spec(arg.array.shape, arg.array.dtype)
+        node = Node(self, kept, static, edges)
+        for i, out in enumerate(outputs):
+            if out.array.dtype.kind == "f":
+                out.node, out.output = node, i
+            if keep_results:
+                node.outputs.append(out.array)
+                node.versions.append((out.version, out.version[0]))
+            else:
+                node.outputs.append(Spec(out.array.shape, out.array.dtype))
+        return node
+
+    def plan(self, count: int, edges: list[Edge]) -> tuple[set[int], bool]:
+        """Which of ``count`` arguments no rule of these edges needs; whether one needs y."""
+        key = (count, *(edge.position for edge in edges))
+        if key not in self.plans:
+            rules = [self.each or self.rules[edge.position] for edge in edges]
+            unneeded = {i for i in range(count) if not any(rule.needs(i) for rule in rules)}
+            self.plans[key] = unneeded, any(rule.needs_result for rule in rules)
+        return self.plans[key]
+
+    def share_version(self, source: TensorBase, outputs: tuple) -> None:
+        """Outputs that look into the source's memory count its in-place changes."""
+        for out in outputs:
+            if np.may_share_memory(out.array, source.array):
+                out.version = source.version
+                out.view_version = source.version[1]
+
+    def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
+        """Run the rules of the arguments behind ``edges``."""
+        y = node.results()
+        if self.each:
+            rule = self.each.function
+            return [rule(g, y, *node.args, i=edge.position, **node.static) for edge in edges]
+        return [self.rules[edge.position].function(g, y, *node.args) for edge in edges]
+
+
+class FusedOp(Op):
+    """An operator with a kernel for its gradient, and a plain composition beside it.
+
+    Of several results only the first is differentiable; the others are by-products, like
+    the statistics of a batch norm.
+    """
+
+    def __init__(self, forward: Callable, reference: Callable):
+        super().__init__(forward)
+        self.reference = reference
+        self.kernel: Callable | None = None
+        self.differentiable: tuple[int, ...] = ()
+
+    def backward(self, *arguments: str) -> Callable:
+        """Declare the backward kernel; it returns one array (or None) per named argument.
+
+        ``kernel(g, residuals, *args)`` gets arrays: the gradient of the first result, what
+        the forward function returned beside its results, and the arguments.
+        """
+        self.differentiable = tuple(self.names.index(name) for name in arguments)
+
+        def declare(kernel: Callable) -> Callable:
+            self.kernel = kernel
+            return kernel
+
+        return declare
+
+    def apply(self, args: tuple, static: dict) -> Any:
+        """Run the forward kernel, which returns ``(result, residuals)``."""
+        if static or len(args) != len(self.names):
+            args = self.bind(args, static)
+        arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
+        try:
+            result, residuals = self.forward(*arrays)
+        except (ValueError, TypeError, IndexError) as error:
+            raise self.explain(error, args) from None
+        outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
+        if mode.enabled:
+            edges = self.edges(args)
+            if edges:
+                self.record(args, residuals, edges, outputs[0])
+        return outputs if isinstance(result, tuple) else outputs[0]
+
+    def edges(self, args: tuple) -> list[Edge]:
+        return [
+            Edge(i, args[i])
+            for i in self.differentiable
+            if isinstance(args[i], TensorBase) and args[i].node is not None
+        ]
+
+    def record(self, args: tuple, residuals: Any, edges: list[Edge], out: TensorBase) -> None:
+        for arg in args:
+            if isinstance(arg, TensorBase):
+                check_view(arg)
+        node = Node(self, list(args), {}, edges)
+        node.residuals = residuals
+        node.outputs.append(Spec(out.array.shape, out.array.dtype))
+        out.node, out.output = node, 0
+
+    def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
+        """The kernel's gradients; those of the composition when they will be differentiated."""
+        if mode.enabled:
+            return self.differentiate_reference(node, g, edges)
+        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
+        found = dict(zip(self.differentiable, self.kernel(g.array, node.residuals, *arrays)))
+        return [None if found[e.position] is None else wrap(found[e.position]) for e in edges]
+
+    def differentiate_reference(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
+        args = list(node.args)
+        for edge in edges:  # one handle per argument, even if a tensor was passed twice
+            args[edge.position] = args[edge.position].view_as(args[edge.position])
+        result = self.reference(*args)
+        result = result[0] if isinstance(result, tuple) else result
+        inputs = [args[edge.position] for edge in edges]
+        return list(grad(result, inputs, g, create_graph=True, allow_unused=True))
+
+
+operators: dict[str, Callable] = {}
+
+
+def _expose(primitive: Op) -> Callable:
+    """The operator as a plain function, so that help(), signatures and methods just work."""
+
+    @functools.wraps(primitive.forward)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return primitive.apply(args, kwargs)
+
+    call.op = primitive
+    operators[primitive.name] = call
+    return call
+
+
+def op(forward: Callable | None = None, *, view: bool = False) -> Callable:
+    """Make an operator of a pure function of arrays; give it rules with ``.vjp(...)``.
+
+    Parameters
+    ----------
+    forward : function
+        Takes arrays (in the place of tensors) and options, returns an array or a tuple
+        of arrays. With ``*arrays`` it takes any number, options by keyword only.
+    view : bool
+        The result may look into the memory of the first argument.
+    """
+    if forward is None:
+        return functools.partial(op, view=view)
+    primitive = Op(forward, view)
+    call = _expose(primitive)
+    call.vjp = primitive.vjp
+    call.vjp_each = primitive.vjp_each
+    return call
+
+
+def fused(*, reference: Callable) -> Callable:
+    """Make an operator that has kernels both ways, and a composition as its definition.
+
+    The decorated function takes arrays and returns ``(result, residuals)``;
+    ``.backward("x", ...)`` declares the kernel of the gradient. ``reference`` takes the same
+    arguments as tensors. It is what the kernels are tested against and what is
+    differentiated for derivatives of second and higher order.
+    """
+
+    def make(forward: Callable) -> Callable:
+        primitive = FusedOp(forward, reference)
+        call = _expose(primitive)
+        call.backward = primitive.backward
+        call.reference = reference
+        return call
+
+    return make

@@ -1,0 +1,133 @@
+"""Arrays below the tensors: array modules, devices, dtypes.
+
+The only file that knows which library an array belongs to. Everything above asks
+``xp(array)`` for its array module and ``device_of(array)`` for its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+float16 = np.dtype(np.float16)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
+bool_ = np.dtype(np.bool_)
+
+_default_dtype = float32
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place where arrays live: ``Device("cpu")``."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r})"
+
+
+CPU = Device("cpu")
+
+
+def device(name: str | Device) -> Device:
+    """The device called ``name``; ValueError if this build has none of that name."""
+    if isinstance(name, Device):
+        return name
+    if name == "cpu":
+        return CPU
+    raise ValueError(f"device {name!r} is not available; available: 'cpu'")
+
+
+def xp(array: Any) -> ModuleType:
+    """The module whose functions take ``array``: NumPy for everything on the CPU."""
+    return np
+
+
+def device_of(array: Any) -> Device:
+    """The device that holds ``array``."""
+    return CPU
+
+
+def get_default_dtype() -> np.dtype:
+    """The dtype that Python floats become: float32 unless set otherwise."""
+    return _default_dtype
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Make ``dtype`` (float16, float32 or float64) the dtype that Python floats become."""
+    global _default_dtype
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f":
+        raise TypeError(f"the default dtype must be a floating-point dtype, got {dtype}")
+    _default_dtype = dtype
+
+
+def asarray(data: Any, dtype: Any = None) -> np.ndarray:
+    """``data`` as an array: Python floats take the default dtype, arrays keep theirs."""
+    if isinstance(data, np.ndarray | np.generic):
+        return np.asarray(data, dtype=dtype)
+    array = np.asarray(data, dtype=dtype)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"cannot make a tensor of {type(data).__name__}: its elements are {array.dtype}, "
+            "and a tensor holds numbers or booleans in equal rows"
+        )
+    if dtype is None and array.dtype.kind == "f":
+        array = array.astype(_default_dtype)
+    return array
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """The dtype of an arithmetic result, by PyTorch's rules.
+
+    The highest category among the operands (bool < integer < floating point) decides;
+    within it arrays with dimensions outrank 0-d arrays, and those outrank Python
+    scalars. So ``float32 + int64`` stays float32, and a float64 scalar array does not
+    widen a float32 batch.
+
+    Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
+    """
+    ranks: list[list[np.dtype]] = [[], [], []]
+    for operand in operands:
+        if isinstance(operand, np.ndarray):
+            ranks[0 if operand.ndim else 1].append(operand.dtype)
+        else:
+            ranks[2].append(_scalar_dtype(operand))
+    best: np.dtype | None = None
+    for dtypes in filter(None, ranks):
+        here = np.result_type(*_top_category(dtypes))
+        if best is None or _category(here) > _category(best):
+            best = here
+    return best
+
+
+def _scalar_dtype(value: Any) -> np.dtype:
+    if isinstance(value, bool):
+        return bool_
+    if isinstance(value, int):
+        return int64
+    if isinstance(value, float):
+        return _default_dtype
+    return np.asarray(value).dtype
+
+
+def _category(dtype: np.dtype) -> int:
+    return {"b": 0, "u": 1, "i": 1, "f": 2}[dtype.kind]
+
+
+def _top_category(dtypes: list[np.dtype]) -> list[np.dtype]:
+    top = max(map(_category, dtypes))
+    return [dtype for dtype in dtypes if _category(dtype) == top]

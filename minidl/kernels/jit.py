@@ -1,0 +1,110 @@
+"""How kernels are compiled for the CPU, and when they use threads.
+
+``@jit`` compiles one function, ``@threaded`` the same function twice: with threads and
+without. Both are cached on disk by Numba, compile at the first call and never at import,
+and say so when they do. The results must not depend on the number of threads: split the
+work by its size, never by the thread count.
+
+Numba looks only at a kernel's own file when it decides whether its cache is stale: keep
+a kernel and the jitted functions that it calls in one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+
+import numba
+from numba.core import event
+
+# Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
+FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+jit = numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+parallel_jit = numba.njit(
+    cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy", parallel=True
+)
+
+# Below about this many multiply-adds, waking a second thread costs more than it saves.
+THREAD_WORK = 200_000
+
+
+class _State(threading.local):
+    serial = False
+
+
+_state = _State()
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Kernels called by this thread start no others (background loaders, worker processes).
+
+    Worker processes need it: a process forked from one that ran GNU OpenMP may not use it.
+    """
+    previous, _state.serial = _state.serial, True
+    try:
+        yield
+    finally:
+        _state.serial = previous
+
+
+def set_num_threads(count: int) -> None:
+    """Let kernels use up to ``count`` threads (at most as many as at import)."""
+    limit = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= limit:
+        raise ValueError(f"set_num_threads({count}): this process can use 1 to {limit} threads")
+    numba.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """How many threads a kernel may use."""
+    return numba.get_num_threads()
+
+
+class Threaded:
+    """A kernel in two builds, with threads and without; the size of the work decides."""
+
+    def __init__(self, function: Callable):
+        self.parallel = parallel_jit(function)
+        self.serial = jit(_renamed(function, function.__name__ + "_serial"))
+
+    def __call__(self, work: int, *args: object) -> object:
+        """Run on ``args``; ``work`` is about the number of multiply-adds."""
+        if work < THREAD_WORK or _state.serial or numba.get_num_threads() == 1:
+            return self.serial(*args)
+        return self.parallel(*args)
+
+
+def threaded(function: Callable) -> Threaded:
+    """Compile a function that loops over ``prange``, with threads and without."""
+    return Threaded(function)
+
+
+def _renamed(function: Callable, name: str) -> Callable:
+    # Numba's cache knows a function by file, name and line: two builds need two names.
+    twin = types.FunctionType(
+        function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+    )
+    twin.__qualname__ = name
+    twin.__module__ = function.__module__
+    return twin
+
+
+class _CompileNotice(event.Listener):
+    """Says what is compiled, so that a first run does not look as if it hung."""
+
+    def on_start(self, event: event.Event) -> None:
+        function = event.data["dispatcher"].py_func
+        if function.__module__.startswith("minidl."):
+            kernel = f"{function.__module__.removeprefix('minidl.kernels.')}.{function.__name__}"
+            print(f"minidl: compiling {kernel} (once, then cached)", file=sys.stderr)
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", _CompileNotice())

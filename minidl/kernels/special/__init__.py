@@ -1,0 +1,6 @@
+"""Special functions that NumPy lacks."""
+
+from minidl.kernels.registry import Kernel
+from minidl.kernels.special import cpu, reference
+
+erf = Kernel("erf", numpy=reference.erf, numba=cpu.erf)

@@ -1,0 +1,459 @@
+"""Tensor: an array with a place in the graph; thin methods over the operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minidl import autograd, ops
+from minidl.autograd import Leaf, RemovableHandle, TensorBase, update_inplace
+from minidl.backend import (
+    Device,
+    bool_,
+    device,
+    device_of,
+    float16,
+    float32,
+    float64,
+    int32,
+    int64,
+    uint8,
+)
+from minidl.ops import creation, elementwise, index, linalg, reduce, shape
+from minidl.ops.shape import expand_as, view_as
+
+
+class Tensor(TensorBase):
+    """A multi-dimensional array that remembers how it was computed.
+
+    Made by `minidl.tensor`, `minidl.zeros` and their like, or by operators; the methods are
+    the operators of the same name, with PyTorch's arguments.
+    """
+
+    __slots__ = ()
+    __array_ufunc__ = None  # so that ``array + tensor`` asks the tensor
+    __hash__ = object.__hash__
+
+    def __init__(self, *args: object):
+        raise TypeError("make a tensor with minidl.tensor(data), not with Tensor(data)")
+
+    # ----------------------------------------------------------------- what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    @property
+    def device(self) -> Device:
+        return device_of(self.array)
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not by a recorded operator."""
+        return self.node is None or isinstance(self.node, Leaf)
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        creation.require_grad(self, value)
+
+    requires_grad_ = creation.require_grad
+
+    @property
+    def grad_fn(self) -> autograd.Node | None:
+        """The node of the operator that made it; None for a leaf."""
+        return None if self.is_leaf else self.node
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.array.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self.array.size
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.array.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating-point one."""
+        return self.array.dtype.kind == "f"
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in memory in row-major order."""
+        return self.array.flags.c_contiguous
+
+    # ----------------------------------------------------------------- out of the graph
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory outside the graph; assigning to it replaces the values."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if value.array.dtype != self.array.dtype:
+            raise TypeError(f"data: cannot put {value.dtype} in the place of {self.dtype}")
+        self.array = value.array
+        self.version[0] += 1
+
+    def detach(self) -> Tensor:
+        """The same memory, outside the graph."""
+        detached = autograd.wrap(self.array)
+        detached.version = self.version
+        return detached
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array that shares memory."""
+        if self.requires_grad:
+            raise RuntimeError("a tensor in the graph has no numpy(): use detach().numpy()")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The value of a tensor with one element, as a Python number."""
+        if self.array.size != 1:
+            raise ValueError(f"item: wants one element, got shape {self.shape}")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.array.tolist()
+
+    # ----------------------------------------------------------------- the graph
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Add this tensor's gradient to the ``grad`` of the leaves: see `autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph, create_graph)
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(gradient)`` once the gradient is complete; what it returns replaces it."""
+        return autograd.add_hook(self, hook)
+
+    def retain_grad(self) -> None:
+        """Have backward fill in ``grad`` although this is not a leaf."""
+        if not self.is_leaf:
+            autograd.add_hook(self, autograd.Leaf(self).accumulate)
+
+    # ----------------------------------------------------------------- conversion
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """Converted to a dtype, moved to a device, or both; itself if nothing changes."""
+        for arg in args:
+            if isinstance(arg, TensorBase):
+                dtype, device = arg.dtype, arg.device
+            elif isinstance(arg, Device) or (isinstance(arg, str) and not _is_dtype(arg)):
+                device = arg
+            else:
+                dtype = arg
+        if device is not None:
+            _check_device(device)
+        if dtype is None or np.dtype(dtype) == self.dtype:
+            return self
+        return elementwise.to(self, np.dtype(dtype))
+
+    def type(self, dtype: Any) -> Tensor:
+        """Converted to ``dtype``."""
+        return self.to(dtype)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """Converted to the dtype and moved to the device of ``other``."""
+        return self.to(other)
+
+    def cpu(self) -> Tensor:
+        """On the CPU."""
+        return self.to("cpu")
+
+    def half(self) -> Tensor:
+        return self.to(float16)
+
+    def float(self) -> Tensor:
+        return self.to(float32)
+
+    def double(self) -> Tensor:
+        return self.to(float64)
+
+    def int(self) -> Tensor:
+        return self.to(int32)
+
+    def long(self) -> Tensor:
+        return self.to(int64)
+
+    def byte(self) -> Tensor:
+        return self.to(uint8)
+
+    def bool(self) -> Tensor:
+        return self.to(bool_)
+
+    def contiguous(self) -> Tensor:
+        """In row-major memory order: itself if it is already."""
+        return self if self.is_contiguous() else self.clone()
+
+    # ----------------------------------------------------------------- new ones like it
+
+    def new_zeros(self, *size: Any) -> Tensor:
+        """Zeros of this dtype."""
+        return creation.zeros(*size, dtype=self.dtype)
+
+    def new_ones(self, *size: Any) -> Tensor:
+        """Ones of this dtype."""
+        return creation.ones(*size, dtype=self.dtype)
+
+    def new_full(self, size: Any, fill_value: Any) -> Tensor:
+        """``fill_value`` everywhere, in this dtype."""
+        return creation.full(size, fill_value, dtype=self.dtype)
+
+    def new_tensor(self, data: Any) -> Tensor:
+        """``data`` in this dtype."""
+        return creation.tensor(data, dtype=self.dtype)
+
+    # ----------------------------------------------------------------- arithmetic
+
+    __add__ = __radd__ = add = ops.add
+    __sub__ = sub = ops.sub
+    __mul__ = __rmul__ = mul = ops.mul
+    __truediv__ = div = ops.div
+    __pow__ = pow = ops.pow
+    __mod__ = remainder = ops.remainder
+    __floordiv__ = floor_divide = ops.floor_divide
+    __matmul__ = matmul = ops.matmul
+    __neg__ = neg = ops.neg
+    __abs__ = abs = ops.abs
+    __eq__ = eq = ops.eq
+    __ne__ = ne = ops.ne
+    __lt__ = lt = ops.lt
+    __le__ = le = ops.le
+    __gt__ = gt = ops.gt
+    __ge__ = ge = ops.ge
+    __and__ = __rand__ = elementwise.bitwise_and
+    __or__ = __ror__ = elementwise.bitwise_or
+    __xor__ = __rxor__ = elementwise.bitwise_xor
+    __invert__ = elementwise.bitwise_not
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.sub(other, self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.div(other, self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.pow(other, self)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return ops.remainder(other, self)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(other, self)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self)
+
+    # ----------------------------------------------------------------- operators as methods
+
+    isnan, isinf, isfinite = ops.isnan, ops.isinf, ops.isfinite
+    logical_and, logical_or, logical_not = ops.logical_and, ops.logical_or, ops.logical_not
+    maximum, minimum, clamp = ops.maximum, ops.minimum, ops.clamp
+    exp, expm1, log, log1p = ops.exp, ops.expm1, ops.log, ops.log1p
+    sqrt, rsqrt, square, reciprocal = ops.sqrt, ops.rsqrt, ops.square, ops.reciprocal
+    sin, cos, tanh, erf = ops.sin, ops.cos, ops.tanh, ops.erf
+    sign, floor, ceil, round = ops.sign, ops.floor, ops.ceil, ops.round
+    relu, sigmoid = ops.relu, ops.sigmoid
+    softmax, log_softmax = ops.softmax, ops.log_softmax
+    clone = ops.clone
+
+    sum, mean, var, std, prod, norm = ops.sum, ops.mean, ops.var, ops.std, ops.prod, ops.norm
+    max, min, amax, amin = ops.max, ops.min, ops.amax, ops.amin
+    argmax, argmin, any, all = ops.argmax, ops.argmin, ops.any, ops.all
+    logsumexp, cumsum = ops.logsumexp, ops.cumsum
+    sum_to_size = reduce.sum_to_size
+
+    transpose, t, squeeze, unsqueeze = ops.transpose, ops.t, ops.squeeze, ops.unsqueeze
+    flatten, narrow, split, chunk = ops.flatten, ops.narrow, ops.split, ops.chunk
+    roll = ops.roll
+    view_as, expand_as = view_as, expand_as
+
+    gather, scatter, scatter_add = ops.gather, ops.scatter, ops.scatter_add
+    index_select, masked_fill = ops.index_select, ops.masked_fill
+    sort, argsort, topk = ops.sort, ops.argsort, ops.topk
+    mm, bmm, outer = ops.mm, ops.bmm, ops.outer
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """These elements where ``condition`` holds, those of ``other`` elsewhere."""
+        return ops.where(condition, self, other)
+
+    def reshape(self, *size: Any) -> Tensor:
+        """See `minidl.reshape`; sizes may be given one by one or as a tuple."""
+        return shape.reshape(self, shape.shape_of(size))
+
+    def view(self, *size: Any) -> Tensor:
+        """`reshape` that never copies."""
+        return shape.view(self, shape.shape_of(size))
+
+    def permute(self, *dims: Any) -> Tensor:
+        """See `minidl.permute`."""
+        return shape.permute(self, shape.shape_of(dims))
+
+    def expand(self, *size: Any) -> Tensor:
+        """Dimensions of size 1 repeated to ``size`` without copying; -1 keeps a size."""
+        return shape.expand(self, shape.shape_of(size))
+
+    def repeat(self, *repeats: Any) -> Tensor:
+        """The whole tensor tiled ``repeats`` times along each dimension."""
+        return shape.repeat(self, shape.shape_of(repeats))
+
+    def flip(self, *dims: Any) -> Tensor:
+        """See `minidl.flip`."""
+        return shape.flip(self, shape.shape_of(dims))
+
+    @property
+    def T(self) -> Tensor:
+        """The dimensions in reverse order."""
+        return shape.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions exchanged."""
+        return linalg.mT(self)
+
+    # ----------------------------------------------------------------- in place
+
+    def add_(self, other: Any, alpha: Any = 1) -> Tensor:
+        """``self += alpha * other``."""
+        return update_inplace(self, ops.add, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any) -> Tensor:
+        """``self -= other``."""
+        return update_inplace(self, ops.sub, other)
+
+    def mul_(self, other: Any) -> Tensor:
+        """``self *= other``."""
+        return update_inplace(self, ops.mul, other)
+
+    def div_(self, other: Any) -> Tensor:
+        """``self /= other``."""
+        return update_inplace(self, ops.div, other)
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        """Limit the elements to [min, max]."""
+        return update_inplace(self, ops.clamp, min, max)
+
+    def copy_(self, other: Any) -> Tensor:
+        """Take over the values of ``other``, which must broadcast to this shape."""
+        return update_inplace(self, elementwise.replaced, other)
+
+    def fill_(self, value: Any) -> Tensor:
+        """Set every element to ``value``."""
+        return update_inplace(self, elementwise.replaced, value)
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
+        return self.fill_(0)
+
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+
+    # ----------------------------------------------------------------- as a Python object
+
+    __getitem__ = index.getitem
+    __setitem__ = index.setitem
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d tensor has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("cannot iterate over a 0-d tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.array == value).any())
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous: use any() or all()"
+            )
+        return bool(self.array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind not in "iu":
+            raise TypeError(f"only an integer tensor can be an index, got {self.dtype}")
+        return self.item()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("only a leaf can be deep-copied; clone() or detach() the tensor")
+        twin = autograd.wrap(self.array.copy())
+        if self.requires_grad:
+            creation.require_grad(twin)
+        memo[id(self)] = twin
+        return twin
+
+    def __reduce__(self) -> tuple:
+        return _rebuilt, (self.detach().array, self.requires_grad)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.array, separator=", ", prefix="tensor(", precision=4)
+        suffix = ""
+        if self.dtype not in (float32, int64, bool_):
+            suffix += f", dtype={self.dtype}"
+        if not self.is_leaf:
+            suffix += f", grad_fn=<{self.node.op.name}>"
+        elif self.requires_grad:
+            suffix += ", requires_grad=True"
+        return f"tensor({text}{suffix})"
+
+
+def _check_device(name: Any) -> None:
+    device(name)
+
+
+def _is_dtype(name: str) -> bool:
+    try:
+        np.dtype(name)
+    except TypeError:
+        return False
+    return True
+
+
+def _rebuilt(array: np.ndarray, requires_grad: bool) -> Tensor:
+    tensor = autograd.wrap(array)
+    return creation.require_grad(tensor) if requires_grad else tensor
+
+
+autograd.set_tensor_type(Tensor)
