@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -143,15 +144,14 @@ def _propagate(roots: list, targets: list | None, retain: bool) -> dict:
         if node not in pending:
             continue
         slots = pending.pop(node)
-        _run_hooks(node, slots)
-        for output, gradient in slots.items():
-            if (node, output) in wanted:
-                found[node, output] = gradient
-        if isinstance(node, Leaf):
-            if targets is None:
-                node.accumulate(slots[0])
-            continue
-        edges = [e for e in node.edges if needed is None or e.node in needed]
+        if node.hooks is not None:
+            _run_hooks(node, slots)
+        edges = node.edges
+        if targets is not None:
+            found.update(((node, i), g) for i, g in slots.items() if (node, i) in wanted)
+            edges = [edge for edge in edges if edge.node in needed]
+        elif isinstance(node, Leaf):
+            node.accumulate(slots[0])
         if not edges:
             continue
         for edge, gradient in zip(edges, node.gradients(slots, edges)):
@@ -163,13 +163,14 @@ def _propagate(roots: list, targets: list | None, retain: bool) -> dict:
 
 
 def _add(pending: dict, node: Any, output: int, gradient: TensorBase) -> None:
-    slots = pending.setdefault(node, {})
-    slots[output] = slots[output] + gradient if output in slots else gradient
+    slots = pending.get(node)
+    if slots is None:
+        pending[node] = {output: gradient}
+    else:
+        slots[output] = slots[output] + gradient if output in slots else gradient
 
 
 def _run_hooks(node: Any, slots: dict) -> None:
-    if node.hooks is None:
-        return
     for output, hooks in node.hooks.items():
         for hook in list(hooks):
             if output in slots:
@@ -186,7 +187,7 @@ def _reachable(roots: list) -> list:
             if edge.node not in seen:
                 seen.add(edge.node)
                 stack.append(edge.node)
-    return sorted(seen, key=lambda node: node.order, reverse=True)
+    return sorted(seen, key=attrgetter("order"), reverse=True)
 
 
 def _leading_to(order: list, targets: set) -> set:

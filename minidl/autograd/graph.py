@@ -73,9 +73,9 @@ class Spec:
 
     __slots__ = ("dtype", "shape")
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
-        self.shape = shape
-        self.dtype = dtype
+    def __init__(self, array: Any):
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype = array.dtype
 
     @property
     def ndim(self) -> int:
@@ -146,8 +146,25 @@ class Node:
         self.edges = edges
         self.outputs: list = []
         self.residuals: Any = None
-        self.versions = [(a.version, a.version[0]) for a in args if isinstance(a, TensorBase)]
+        self.versions: list[tuple[list[int], int]] = []
         self.hooks: dict[int, list[Callable]] | None = None
+
+    def save_argument(self, position: int, tensor: TensorBase, values: bool) -> None:
+        """Keep an argument's values, or its shape and dtype alone."""
+        if tensor.view_version is not None:
+            check_view(tensor)
+        if values:
+            self.versions.append((tensor.version, tensor.version[0]))
+        else:
+            self.args[position] = Spec(tensor.array)
+
+    def save_output(self, tensor: TensorBase, values: bool) -> None:
+        """Keep a result's values (its array: the tensor would close a cycle), or its Spec."""
+        if values:
+            self.outputs.append(tensor.array)
+            self.versions.append((tensor.version, tensor.version[0]))
+        else:
+            self.outputs.append(Spec(tensor.array))
 
     def release(self) -> None:
         """Free what was saved; a second backward pass through here is then an error."""
@@ -172,11 +189,11 @@ class Node:
 
     def results(self) -> Any:
         """The outputs again, connected to this node; `Spec` for those not saved."""
-        restored = tuple(
-            wrap(saved, self, i) if not isinstance(saved, Spec) else saved
+        restored = [
+            saved if isinstance(saved, Spec) else wrap(saved, self, i)
             for i, saved in enumerate(self.outputs)
-        )
-        return restored if self.op.multiple else restored[0]
+        ]
+        return tuple(restored) if self.op.multiple else restored[0]
 
     def gradients(self, slots: dict, edges: list[Edge]) -> list:
         """For each of ``edges``, the gradient in that argument's shape and dtype (None for 0)."""
@@ -205,7 +222,7 @@ def describe(args: Iterable) -> str:
 
     def one(arg: Any) -> str:
         if isinstance(arg, TensorBase):
-            return one(Spec(arg.array.shape, arg.array.dtype)) + _device_suffix(arg.array)
+            return one(Spec(arg.array)) + _device_suffix(arg.array)
         if isinstance(arg, Spec):
             return f"{arg.dtype}[{', '.join(map(str, arg.shape))}]"
         text = repr(arg)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.engine import grad
-from minidl.autograd.graph import Edge, Node, Spec, TensorBase, check_view, describe, wrap
+from minidl.autograd.graph import Edge, Node, TensorBase, describe, wrap
 from minidl.autograd.mode import mode
 from minidl.backend import device_of
 
@@ -55,6 +55,7 @@ class Op:
         self.name = forward.__name__.strip("_")
         self.view = view
         self.rules: list[Rule | None] = []
+        self.wanted: list[int] = []
         self.each: Rule | None = None
         self.plans: dict[tuple, tuple[set[int], bool]] = {}
         parameters = inspect.signature(forward).parameters.values()
@@ -68,6 +69,7 @@ class Op:
         ``rule(g, y, *arguments)`` is the product of ``g`` with the Jacobian in that argument.
         """
         self.rules = [Rule(rule) if rule else None for rule in rules]
+        self.wanted = [i for i, rule in enumerate(rules) if rule]
 
     def vjp_each(self, rule: Callable) -> Callable:
         """Declare one rule for all tensors of ``op(*tensors, option=...)``.
@@ -122,39 +124,30 @@ class Op:
 
     def edges(self, args: tuple) -> list[Edge]:
         """The arguments that want a gradient and have a rule."""
-        if self.each:
-            wanted = range(len(args))
-        else:
-            wanted = [i for i, rule in enumerate(self.rules) if rule]
+        wanted = range(len(args)) if self.each else self.wanted
         return [
             Edge(i, args[i])
             for i in wanted
             if isinstance(args[i], TensorBase) and args[i].node is not None
         ]
 
-    def record(self, args: tuple, static: dict, edges: list[Edge], outputs: tuple) -> Node:
+    def record(self, args: tuple, static: dict, edges: list[Edge], outputs: tuple) -> None:
         """Put a node behind the outputs that can have a gradient."""
-        kept = list(args)
         unneeded, keep_results = self.plan(len(args), edges)
+        node = Node(self, list(args), static, edges)
         for i, arg in enumerate(args):
             if isinstance(arg, TensorBase):
-                check_view(arg)
-                if i in unneeded:
-                    kept[i] = Spec(arg.array.shape, arg.array.dtype)
-        node = Node(self, kept, static, edges)
+                node.save_argument(i, arg, values=i not in unneeded)
         for i, out in enumerate(outputs):
+            node.save_output(out, values=keep_results)
             if out.array.dtype.kind == "f":
                 out.node, out.output = node, i
-            if keep_results:
-                node.outputs.append(out.array)
-                node.versions.append((out.version, out.version[0]))
-            else:
-                node.outputs.append(Spec(out.array.shape, out.array.dtype))
-        return node
 
     def plan(self, count: int, edges: list[Edge]) -> tuple[set[int], bool]:
         """Which of ``count`` arguments no rule of these edges needs; whether one needs y."""
-        key = (count, *(edge.position for edge in edges))
+        key = count
+        for edge in edges:
+            key = (key, edge.position)
         if key not in self.plans:
             rules = [self.each or self.rules[edge.position] for edge in edges]
             unneeded = {i for i in range(count) if not any(rule.needs(i) for rule in rules)}
@@ -188,7 +181,6 @@ class FusedOp(Op):
         super().__init__(forward)
         self.reference = reference
         self.kernel: Callable | None = None
-        self.differentiable: tuple[int, ...] = ()
 
     def backward(self, *arguments: str) -> Callable:
         """Declare the backward kernel; it returns one array (or None) per named argument.
@@ -196,7 +188,7 @@ class FusedOp(Op):
         ``kernel(g, residuals, *args)`` gets arrays: the gradient of the first result, what
         the forward function returned beside its results, and the arguments.
         """
-        self.differentiable = tuple(self.names.index(name) for name in arguments)
+        self.wanted = [self.names.index(name) for name in arguments]
 
         def declare(kernel: Callable) -> Callable:
             self.kernel = kernel
@@ -220,20 +212,13 @@ class FusedOp(Op):
                 self.record(args, residuals, edges, outputs[0])
         return outputs if isinstance(result, tuple) else outputs[0]
 
-    def edges(self, args: tuple) -> list[Edge]:
-        return [
-            Edge(i, args[i])
-            for i in self.differentiable
-            if isinstance(args[i], TensorBase) and args[i].node is not None
-        ]
-
     def record(self, args: tuple, residuals: Any, edges: list[Edge], out: TensorBase) -> None:
-        for arg in args:
-            if isinstance(arg, TensorBase):
-                check_view(arg)
         node = Node(self, list(args), {}, edges)
         node.residuals = residuals
-        node.outputs.append(Spec(out.array.shape, out.array.dtype))
+        for i, arg in enumerate(args):
+            if isinstance(arg, TensorBase):
+                node.save_argument(i, arg, values=True)
+        node.save_output(out, values=False)
         out.node, out.output = node, 0
 
     def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
@@ -241,7 +226,7 @@ class FusedOp(Op):
         if mode.enabled:
             return self.differentiate_reference(node, g, edges)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
-        found = dict(zip(self.differentiable, self.kernel(g.array, node.residuals, *arrays)))
+        found = dict(zip(self.wanted, self.kernel(g.array, node.residuals, *arrays)))
         return [None if found[e.position] is None else wrap(found[e.position]) for e in edges]
 
     def differentiate_reference(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:

@@ -6,5 +6,6 @@ folder, ``reference.py`` is the definition in NumPy, ``cpu.py`` the Numba versio
 """
 
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
+from minidl.kernels.random import philox
 from minidl.kernels.registry import Kernel, kernels, table, use_kernels
 from minidl.kernels.special import erf

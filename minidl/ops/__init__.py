@@ -90,6 +90,7 @@ from minidl.ops.reduce import (
     sum,
     var,
 )
+from minidl.ops.sampling import rand, rand_like, randint, randn, randn_like, randperm
 from minidl.ops.shape import (
     cat,
     chunk,

@@ -1,0 +1,2 @@
+def check_grads(f, inputs, order=2):
+    """Placeholder until the numerical check lands."""

@@ -1,0 +1,3 @@
+"""What all tests share: the hypothesis profiles."""
+
+pytest_plugins = ["minidl.testing.plugin"]
