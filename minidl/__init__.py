@@ -3,7 +3,7 @@
 The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
 """
 
-from minidl import autograd, kernels, ops, random
+from minidl import autograd, kernels, ops, random, utils
 from minidl.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backend import (
     Device,

@@ -36,7 +36,8 @@ class Device:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __repr__(self) -> str:
-        return f"device(type={self.type!r})"
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
 
 
 CPU = Device("cpu")
@@ -51,9 +52,14 @@ def device(name: str | Device) -> Device:
     raise ValueError(f"device {name!r} is not available; available: 'cpu'")
 
 
-def xp(array: Any) -> ModuleType:
-    """The module whose functions take ``array``: NumPy for everything on the CPU."""
+def xp(*arrays: Any) -> ModuleType:
+    """The module whose functions take ``arrays``: NumPy for everything on the CPU."""
     return np
+
+
+def is_array(value: Any) -> bool:
+    """Whether ``value`` is an array of one of the array modules."""
+    return isinstance(value, np.ndarray)
 
 
 def device_of(array: Any) -> Device:
@@ -76,18 +82,27 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def asarray(data: Any, dtype: Any = None) -> np.ndarray:
-    """``data`` as an array: Python floats take the default dtype, arrays keep theirs."""
-    if isinstance(data, np.ndarray | np.generic):
-        return np.asarray(data, dtype=dtype)
-    array = np.asarray(data, dtype=dtype)
+    """``data`` as an array: Python floats take the default dtype, arrays keep theirs.
+
+    Raises
+    ------
+    TypeError
+        If the elements are no numbers or booleans.
+    ValueError
+        If nested sequences have rows of different lengths.
+    """
+    try:
+        array = np.asarray(data, dtype=dtype)
+    except ValueError as error:
+        raise ValueError(f"cannot make a tensor of {type(data).__name__}: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"cannot make a tensor of {type(data).__name__}: its elements are {array.dtype}, "
-            "and a tensor holds numbers or booleans in equal rows"
+            "and a tensor holds numbers or booleans"
         )
-    if dtype is None and array.dtype.kind == "f":
+    if dtype is None and array.dtype.kind == "f" and not isinstance(data, np.ndarray | np.generic):
         array = array.astype(_default_dtype)
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def result_type(*operands: Any) -> np.dtype:
@@ -96,13 +111,13 @@ def result_type(*operands: Any) -> np.dtype:
     The highest category among the operands (bool < integer < floating point) decides;
     within it arrays with dimensions outrank 0-d arrays, and those outrank Python
     scalars. So ``float32 + int64`` stays float32, and a float64 scalar array does not
-    widen a float32 batch.
+    widen a float32 batch. TypeError for an operand that is no array and no number.
 
     Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
     """
     ranks: list[list[np.dtype]] = [[], [], []]
     for operand in operands:
-        if isinstance(operand, np.ndarray):
+        if is_array(operand):
             ranks[0 if operand.ndim else 1].append(operand.dtype)
         else:
             ranks[2].append(_scalar_dtype(operand))
@@ -121,7 +136,9 @@ def _scalar_dtype(value: Any) -> np.dtype:
         return int64
     if isinstance(value, float):
         return _default_dtype
-    return np.asarray(value).dtype
+    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+        return value.dtype
+    raise TypeError(f"wants a tensor or a number, got {type(value).__name__}")
 
 
 def _category(dtype: np.dtype) -> int:

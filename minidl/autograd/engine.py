@@ -31,8 +31,9 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook off; a second call does nothing."""
-        if self.hook in self.hooks:
+        if self.hook is not None:
             self.hooks.remove(self.hook)
+            self.hook = None
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -106,29 +107,42 @@ def grad(
 
 def _roots(tensors: Any, grad_tensors: Any) -> list[tuple[Node, int, TensorBase]]:
     tensors = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
-    if grad_tensors is None or isinstance(grad_tensors, TensorBase):
-        grad_tensors = [grad_tensors] * len(tensors)
-    roots = []
-    for tensor, gradient in zip(tensors, grad_tensors, strict=True):
-        if tensor.node is None:
+    if grad_tensors is None:
+        grad_tensors = [None] * len(tensors)
+    elif isinstance(grad_tensors, TensorBase):
+        grad_tensors = [grad_tensors]
+    if len(grad_tensors) != len(tensors):
+        raise ValueError(f"{len(tensors)} tensors to differentiate, {len(grad_tensors)} gradients")
+    return [
+        (tensor.node, tensor.output, _start(tensor, gradient))
+        for tensor, gradient in zip(tensors, grad_tensors)
+    ]
+
+
+def _start(tensor: TensorBase, gradient: Any) -> TensorBase:
+    """The gradient that the pass starts with at ``tensor``: the given one, or 1 for a scalar."""
+    if tensor.node is None:
+        raise RuntimeError(
+            f"backward from {describe([tensor])}, which does not require a gradient: nothing "
+            "that requires one went into it, or it was computed under no_grad()"
+        )
+    check_view(tensor)
+    if gradient is None:
+        if tensor.array.size != 1:
             raise RuntimeError(
-                f"backward from {describe([tensor])}, which does not require a gradient: nothing "
-                "that requires one went into it, or it was computed under no_grad()"
+                f"backward from {describe([tensor])}, which is not a scalar: reduce it first "
+                "(mean() or sum()), or pass the gradient it should start from"
             )
-        check_view(tensor)
-        if gradient is None:
-            if tensor.array.size != 1:
-                raise RuntimeError(
-                    f"backward from {describe([tensor])}, which is not a scalar: reduce it first "
-                    "(mean() or sum()), or pass the gradient it should start from"
-                )
-            gradient = wrap(np.ones_like(tensor.array))
-        elif gradient.array.shape != tensor.array.shape:
-            raise RuntimeError(
-                f"backward from {describe([tensor])} got a gradient of shape {gradient.array.shape}"
-            )
-        roots.append((tensor.node, tensor.output, gradient))
-    return roots
+        return wrap(np.ones_like(tensor.array))
+    _check_gradient(gradient, tensor.array.shape, f"backward from {describe([tensor])} got")
+    return gradient.to(tensor.array.dtype)
+
+
+def _check_gradient(gradient: Any, shape: tuple[int, ...], got: str) -> None:
+    if not isinstance(gradient, TensorBase):
+        raise TypeError(f"{got} a {type(gradient).__name__} for a gradient, which is a tensor")
+    if gradient.array.shape != shape:
+        raise RuntimeError(f"{got} a gradient of shape {gradient.array.shape}, not {shape}")
 
 
 def _propagate(roots: list, targets: list | None, retain: bool) -> dict:
@@ -173,9 +187,12 @@ def _add(pending: dict, node: Any, output: int, gradient: TensorBase) -> None:
 def _run_hooks(node: Any, slots: dict) -> None:
     for output, hooks in node.hooks.items():
         for hook in list(hooks):
-            if output in slots:
-                replaced = hook(slots[output])
-                slots[output] = slots[output] if replaced is None else replaced
+            if output not in slots:
+                continue
+            replaced = hook(slots[output])
+            if replaced is not None:
+                _check_gradient(replaced, slots[output].array.shape, "a hook returned")
+                slots[output] = replaced
 
 
 def _reachable(roots: list) -> list:

@@ -7,6 +7,7 @@ last tensor frees the graph at once; there is no reference cycle for a collector
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,9 @@ class Spec:
         return len(self.shape)
 
 
+_accumulating = threading.RLock()  # threads may run backward to the same leaf
+
+
 class Leaf:
     """Where a backward pass ends: gradients add up in the tensor's ``grad``."""
 
@@ -98,13 +102,14 @@ class Leaf:
         tensor = self.tensor()
         if tensor is None:
             return
-        if tensor.grad is None:
-            tensor.grad = gradient.clone()
-        elif gradient.node is not None or tensor.grad.node is not None:
-            tensor.grad = tensor.grad + gradient
-        else:
-            tensor.grad.array += gradient.array
-            tensor.grad.version[0] += 1
+        with _accumulating:
+            if tensor.grad is None:
+                tensor.grad = gradient.clone()
+            elif gradient.node is not None or tensor.grad.node is not None:
+                tensor.grad = tensor.grad + gradient
+            else:
+                tensor.grad.array += gradient.array
+                tensor.grad.version[0] += 1
 
 
 class Edge:
@@ -238,9 +243,7 @@ def _device_suffix(array: Any) -> str:
 
 def check_view(tensor: TensorBase) -> None:
     """RuntimeError if the graph of a view no longer describes the values it shows."""
-    if tensor.view_version is None or tensor.view_version == tensor.version[1]:
-        return
-    if tensor.node is not None:
+    if tensor.view_version is not None and tensor.view_version != tensor.version[1]:
         raise RuntimeError(
             f"this view {describe([tensor])} shares memory that was changed in place after the "
             "view was taken, so its recorded history is out of date; take the view again, or "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
+from typing import Any
 
 
 class _Mode(threading.local):
@@ -35,11 +37,19 @@ class set_grad_enabled(contextlib.ContextDecorator):
         mode.enabled = self.previous
 
 
-def no_grad() -> set_grad_enabled:
-    """Context manager or decorator: operations in this thread are not recorded."""
-    return set_grad_enabled(False)
+def no_grad(function: Callable | None = None) -> Any:
+    """Context manager or decorator: operations in this thread are not recorded.
+
+    ``with no_grad():``, ``@no_grad()`` or ``@no_grad``.
+    """
+    return _entered(False, function)
 
 
-def enable_grad() -> set_grad_enabled:
+def enable_grad(function: Callable | None = None) -> Any:
     """Context manager or decorator: operations in this thread are recorded again."""
-    return set_grad_enabled(True)
+    return _entered(True, function)
+
+
+def _entered(enabled: bool, function: Callable | None) -> Any:
+    switch = set_grad_enabled(enabled)
+    return switch if function is None else switch(function)

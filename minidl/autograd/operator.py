@@ -156,10 +156,11 @@ class Op:
 
     def share_version(self, source: TensorBase, outputs: tuple) -> None:
         """Outputs that look into the source's memory count its in-place changes."""
+        known = source.version[1] if source.view_version is None else source.view_version
         for out in outputs:
             if np.may_share_memory(out.array, source.array):
                 out.version = source.version
-                out.view_version = source.version[1]
+                out.view_version = known
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
         """Run the rules of the arguments behind ``edges``."""

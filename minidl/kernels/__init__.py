@@ -5,7 +5,19 @@ folder, ``reference.py`` is the definition in NumPy, ``cpu.py`` the Numba versio
 ``__init__.py`` lists which serves what.
 """
 
+from minidl.kernels.augment import augment_pictures, stream_bits
+from minidl.kernels.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
+from minidl.kernels.norm import normalize, normalize_grad, scale_shift
+from minidl.kernels.optim import adam, sgd
+from minidl.kernels.pool import (
+    avg_pool2d,
+    avg_pool2d_grad,
+    max_pool2d,
+    max_pool2d_gather,
+    max_pool2d_scatter,
+)
 from minidl.kernels.random import philox
 from minidl.kernels.registry import Kernel, kernels, table, use_kernels
+from minidl.kernels.softmax import cross_entropy, cross_entropy_grad
 from minidl.kernels.special import erf

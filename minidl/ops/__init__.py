@@ -1,6 +1,26 @@
 """Operators: one file per family, each with its forward function and its gradient rules."""
 
 from minidl.ops.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus
+from minidl.ops.arithmetic import add, div, floor_divide, mul, neg, pow, remainder, sub
+from minidl.ops.comparison import (
+    clamp,
+    eq,
+    ge,
+    gt,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    lt,
+    maximum,
+    minimum,
+    ne,
+    where,
+)
+from minidl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from minidl.ops.creation import (
     arange,
     as_tensor,
@@ -17,49 +37,28 @@ from minidl.ops.creation import (
     zeros,
     zeros_like,
 )
+from minidl.ops.crossentropy import cross_entropy, nll_loss
+from minidl.ops.dropout import dropout
+from minidl.ops.einsum import einsum
 from minidl.ops.elementwise import (
     abs,
-    add,
     ceil,
-    clamp,
     clone,
     cos,
-    div,
-    eq,
     erf,
     exp,
     expm1,
     floor,
-    floor_divide,
-    ge,
-    gt,
-    isfinite,
-    isinf,
-    isnan,
-    le,
     log,
     log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    lt,
-    maximum,
-    minimum,
-    mul,
-    ne,
-    neg,
-    pow,
     reciprocal,
-    remainder,
     round,
     rsqrt,
     sign,
     sin,
     sqrt,
     square,
-    sub,
     tanh,
-    where,
 )
 from minidl.ops.index import (
     argsort,
@@ -71,7 +70,18 @@ from minidl.ops.index import (
     sort,
     topk,
 )
-from minidl.ops.linalg import bmm, einsum, linear, matmul, mm, outer
+from minidl.ops.linalg import bmm, linear, matmul, mm, outer
+from minidl.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from minidl.ops.norm import batch_norm, group_norm, layer_norm
+from minidl.ops.pad import pad
+from minidl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from minidl.ops.reduce import (
     all,
     amax,
@@ -105,6 +115,7 @@ from minidl.ops.shape import (
     stack,
     t,
     transpose,
+    unbind,
     unsqueeze,
 )
 from minidl.ops.softmax import log_softmax, softmax

@@ -7,7 +7,9 @@ from typing import Any
 
 from minidl.autograd import op
 from minidl.backend import xp
-from minidl.ops.elementwise import erf, expm1, quiet, tanh, where
+from minidl.ops.comparison import where
+from minidl.ops.elementwise import erf, expm1, tanh
+from minidl.ops.operands import floating, quiet
 
 
 @op
@@ -16,19 +18,14 @@ def relu(input):
     return xp(input).maximum(input, input.dtype.type(0))
 
 
-@op
-def _positive(x):
-    return (x > 0).astype(x.dtype)
-
-
-relu.vjp(lambda g, y, _x: g * _positive(y))
+relu.vjp(lambda g, y, _x: where(y <= 0, 0.0, g))
 
 
 @op
 @quiet
 def sigmoid(input):
     """1 / (1 + exp(-x))."""
-    return 1 / (1 + xp(input).exp(-input))
+    return 1 / (1 + xp(input).exp(-floating(input)))
 
 
 sigmoid.vjp(lambda g, y, _x: g * (y * (1 - y)))
@@ -42,6 +39,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """x where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
     positive = input > 0
+    # exp of a large x is infinite, and 0 times its gradient would be NaN
     return where(positive, input, expm1(where(positive, 0.0, input)) * alpha)
 
 

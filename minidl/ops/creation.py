@@ -6,12 +6,13 @@ Floats take the default dtype, integers int64, unless ``dtype`` says otherwise;
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minidl.autograd import Leaf, TensorBase, describe, wrap
-from minidl.backend import asarray, device, get_default_dtype, int64
+from minidl.backend import asarray, device, get_default_dtype, int64, result_type
 from minidl.ops.shape import shape_of
 
 
@@ -38,56 +39,75 @@ def _made(array: np.ndarray, place: Any, requires_grad: bool) -> Any:
 
 def tensor(data: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor with a copy of ``data``: numbers, nested sequences, an array or a tensor."""
-    data = data.array if isinstance(data, TensorBase) else data
-    return _made(np.array(asarray(_plain(data), dtype)), device, requires_grad)
+    return _made(np.array(_array(data, dtype)), device, requires_grad)
 
 
-def _plain(data: Any) -> Any:
-    """Sequences of tensors as sequences of arrays."""
+def _array(data: Any, dtype: Any) -> np.ndarray:
+    """``data`` as an array; sequences of tensors or arrays keep their elements' dtype."""
     if isinstance(data, TensorBase):
-        return data.array
-    if isinstance(data, list | tuple) and any(
-        isinstance(x, TensorBase | list | tuple) for x in data
-    ):
-        return [_plain(x) for x in data]
-    return data
+        return asarray(data.array, dtype)
+    if isinstance(data, list | tuple) and any(isinstance(x, _NESTED) for x in data):
+        parts = [x if _is_number(x) else _array(x, None) for x in data]
+        return asarray(parts, result_type(*(_lifted(x) for x in parts)) if dtype is None else dtype)
+    return asarray(data, dtype)
 
 
-def as_tensor(data: Any, dtype: Any = None) -> Any:
+_NESTED = (TensorBase, np.ndarray, np.generic, list, tuple)
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, np.generic)
+
+
+def _lifted(part: Any) -> Any:
+    """A part whose dtype counts in full, even if it is a scalar's."""
+    return part if _is_number(part) else np.atleast_1d(part)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = "cpu") -> Any:
     """``data`` as a tensor, without a copy where it is one already or an array of that dtype."""
     if isinstance(data, TensorBase):
         return data if dtype is None else data.to(dtype)
-    return wrap(asarray(_plain(data), dtype))
+    return _made(_array(data, dtype), device, False)
 
 
 def from_numpy(array: np.ndarray) -> Any:
     """A tensor that shares ``array``'s memory."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy wants a numpy.ndarray, got {type(array).__name__}")
+        raise TypeError(f"from_numpy: wants a numpy.ndarray, got {type(array).__name__}")
+    if not array.dtype.isnative:
+        raise ValueError("from_numpy: the bytes of the array are in foreign order: use tensor()")
     return wrap(asarray(array))
 
 
+# --------------------------------------------------------------------------- constants
+
+
 def full(
-    *size: Any, fill_value: Any = None, dtype: Any = None, device: Any = "cpu", requires_grad=False
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
 ) -> Any:
     """A tensor of shape ``size`` with every element ``fill_value``: ``full((2, 3), 1.5)``."""
-    if fill_value is None:
-        *size, fill_value = size
+    fill_value = fill_value.array if isinstance(fill_value, TensorBase) else fill_value
     value = asarray(fill_value, dtype)
-    return _made(np.full(shape_of(size), value, value.dtype), device, requires_grad)
+    return _made(np.full(shape_of((size,)), value, value.dtype), device, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad=False) -> Any:
+def zeros(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 0."""
     return _made(np.zeros(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad=False) -> Any:
+def ones(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 1."""
     return _made(np.ones(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad=False) -> Any:
+def empty(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` whose elements are whatever was in memory."""
     return _made(np.empty(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
 
@@ -113,29 +133,52 @@ def full_like(input: Any, fill_value: Any, dtype: Any = None, requires_grad: boo
     return full(input.shape, fill_value, dtype=dtype, requires_grad=requires_grad)
 
 
-def arange(*bounds: float, dtype: Any = None, device: Any = "cpu", requires_grad=False) -> Any:
+# --------------------------------------------------------------------------- sequences
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
+) -> Any:
     """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``: end excluded."""
+    start, end = (0, start) if end is None else (start, end)
+    if step == 0 or (end - start) * step < 0:
+        raise ValueError(f"arange: {step=} does not lead from {start} to {end}")
     if dtype is None:
-        floats = any(isinstance(bound, float) for bound in bounds)
+        floats = any(isinstance(bound, float) for bound in (start, end, step))
         dtype = get_default_dtype() if floats else int64
-    return _made(np.arange(*bounds).astype(dtype), device, requires_grad)
+    values = start + step * np.arange(math.ceil((end - start) / step))
+    return _made(values.astype(dtype), device, requires_grad)
 
 
 def linspace(
     start: float,
     end: float,
     steps: int,
+    *,
     dtype: Any = None,
     device: Any = "cpu",
-    requires_grad=False,
+    requires_grad: bool = False,
 ) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
-    values = np.linspace(start, end, steps, dtype=dtype or get_default_dtype())
-    return _made(values, device, requires_grad)
+    if steps < 0:
+        raise ValueError(f"linspace: steps must not be negative, got {steps}")
+    values = np.linspace(start, end, steps)
+    return _made(values.astype(dtype or get_default_dtype()), device, requires_grad)
 
 
 def eye(
-    n: int, m: int | None = None, dtype: Any = None, device: Any = "cpu", requires_grad=False
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = "cpu",
+    requires_grad: bool = False,
 ) -> Any:
     """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns."""
     return _made(np.eye(n, m, dtype=dtype or get_default_dtype()), device, requires_grad)

@@ -6,35 +6,77 @@ Indices are integer tensors (int64 by default); a boolean tensor selects where i
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl.autograd import TensorBase, op, update_inplace
-from minidl.backend import int64, xp
-from minidl.ops.elementwise import where
-from minidl.ops.shape import axes
+from minidl.backend import int64, is_array, uint8, xp
+from minidl.ops.comparison import where
+from minidl.ops.shape import axis_of
 
 values_and_indices = namedtuple("values_and_indices", ["values", "indices"])
 """What `max`, `min`, `sort` and `topk` return along a dimension."""
 
 
-def plain_index(index: Any) -> Any:
-    """``index`` with arrays in the place of tensors and lists, as NumPy wants it."""
-    if isinstance(index, tuple):
-        return tuple(map(plain_index, index))
-    if isinstance(index, TensorBase):
-        index = index.array
-    elif isinstance(index, list):
-        index = np.asarray(index, dtype=None if index else int64)
-    if isinstance(index, np.ndarray) and index.dtype.kind not in "biu":
-        raise IndexError(f"tensors used as indices must be integer or boolean, got {index.dtype}")
-    return index
+# --------------------------------------------------------------------------- what an index says
 
 
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return not any(isinstance(part, np.ndarray) for part in parts)
+class Index(NamedTuple):
+    """An index in two steps, as PyTorch takes it: ``x[basic][advanced]``.
+
+    ``basic`` holds slices, integers, None and one Ellipsis and makes a view; ``advanced``
+    holds the arrays (or is None). NumPy alone would count an integer beside an array as
+    an array too, and order the dimensions of ``x[0, :, array]`` otherwise.
+    """
+
+    basic: tuple
+    advanced: tuple | None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the index may name an element more than once."""
+        parts = self.advanced or ()
+        return any(is_array(part) and part.dtype.kind != "b" for part in parts)
+
+
+def resolved(index: Any) -> Index:
+    """What stands between the brackets of ``x[...]``; IndexError for floats and their like."""
+    parts = tuple(map(_part, index if isinstance(index, tuple) else (index,)))
+    basic: list = []
+    advanced: list = []
+    for part in parts:
+        if is_array(part):
+            covered = part.ndim if part.dtype.kind == "b" else 1
+            basic += [slice(None)] * covered
+            advanced.append(part)
+        else:
+            basic.append(part)
+            if not isinstance(part, int):
+                advanced.append(part if part is Ellipsis else slice(None))
+    if Ellipsis not in basic:
+        basic.append(Ellipsis)  # so that integers alone still give a view, of no dimensions
+    return Index(tuple(basic), tuple(advanced) if any(map(is_array, parts)) else None)
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, TensorBase):
+        part = part.array
+    elif isinstance(part, bool | np.bool_):
+        part = np.asarray(part)
+    elif isinstance(part, list | tuple | range):
+        part = np.asarray(part, dtype=None if len(part) else int64)
+    if isinstance(part, np.integer):
+        return int(part)
+    if is_array(part):
+        if part.dtype.kind not in "biu":
+            raise IndexError(f"an index must be of integers or booleans, got {part.dtype}")
+        if part.dtype == uint8:
+            raise IndexError("an index of uint8 could be a mask or not: use .long() or .bool()")
+        return int(part) if part.ndim == 0 and part.dtype.kind != "b" else part
+    if part is None or part is Ellipsis or isinstance(part, int | slice):
+        return part
+    raise IndexError(f"an index is made of integers, slices and tensors, not of {part!r}")
 
 
 # --------------------------------------------------------------------------- x[index]
@@ -42,17 +84,19 @@ def _is_basic(index: Any) -> bool:
 
 @op(view=True)
 def _getitem(input, index):
-    return input[index]
+    view = input[index.basic]
+    return view if index.advanced is None else view[index.advanced]
 
 
 @op
 def _put(input, shape, index):
     """Zeros of ``shape`` with ``input`` added at ``index``."""
     result = xp(input).zeros(shape, input.dtype)
-    if _is_basic(index):
-        result[index] = input
+    view = result[index.basic]
+    if index.repeats:
+        xp(input).add.at(view, index.advanced, input)
     else:
-        xp(input).add.at(result, index, input)
+        view[index.advanced or ...] = input
     return result
 
 
@@ -61,15 +105,15 @@ _put.vjp(lambda g, _y, _x, _shape, index: _getitem(g, index))
 
 
 def getitem(input: Any, index: Any) -> Any:
-    """``input[index]`` by NumPy's rules; a view where the index is made of slices and integers."""
-    return _getitem(input, plain_index(index))
+    """``input[index]`` by PyTorch's rules; a view where it is made of slices and integers."""
+    return _getitem(input, resolved(index))
 
 
 @op
 def _with_item(input, value, index):
     """A copy of ``input`` with ``value`` at ``index``."""
     result = input.copy()
-    result[index] = value
+    result[index.basic][index.advanced or ...] = value
     return result
 
 
@@ -81,74 +125,73 @@ _with_item.vjp(
 
 def setitem(input: Any, index: Any, value: Any) -> None:
     """``input[index] = value``, in place and differentiable."""
-    update_inplace(input, _with_item, value, plain_index(index))
+    update_inplace(input, _with_item, value, resolved(index))
 
 
 # --------------------------------------------------------------------------- along a dimension
 
 
-def _aligned(array: Any, dim: int, index: Any) -> Any:
-    """``array`` cut to the sizes of ``index`` in all dimensions but ``dim``."""
-    if array.ndim != index.ndim:
-        raise IndexError(f"index has {index.ndim} dimensions, input has {array.ndim}")
-    return array[tuple(slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape))]
+def _places(shape: tuple[int, ...], dim: int, index: Any) -> tuple:
+    """The coordinates in an array of ``shape`` that ``index`` along ``dim`` stands for.
 
-
-def _checked(index: Any, size: int) -> Any:
+    A scalar counts as a vector of one element, both as the array and as the index.
+    """
+    axis, shape = axis_of(dim, len(shape)), shape or (1,)
     if index.dtype.kind not in "iu":
-        raise TypeError(f"index must be an integer tensor, got {index.dtype}")
-    if index.size and (index.min() < 0 or index.max() >= size):
-        raise IndexError(f"index runs from {index.min()} to {index.max()}, outside 0..{size - 1}")
-    return index
+        raise TypeError(f"the index must be an integer tensor, got {index.dtype}")
+    index = xp(index).atleast_1d(index)
+    _check_fits(index.shape, shape, "input", but=axis)
+    if index.size and not 0 <= index.min() <= index.max() < shape[axis]:
+        raise IndexError(
+            f"the index runs from {index.min()} to {index.max()}, outside 0..{shape[axis] - 1}"
+        )
+    coordinates = list(xp(index).ogrid[tuple(slice(n) for n in index.shape)])
+    coordinates[axis] = index
+    return tuple(coordinates)
+
+
+def _check_fits(index: tuple, shape: tuple, name: str, but: int | None = None) -> None:
+    if len(index) != len(shape) or any(
+        n > size for i, (n, size) in enumerate(zip(index, shape)) if i != but
+    ):
+        raise ValueError(f"an index of shape {index} does not fit {name} of shape {shape}")
+
+
+def _source(src: Any, result: Any, index: Any) -> Any:
+    """As much of ``src`` as ``index`` has places for."""
+    if not is_array(src):
+        return src
+    if src.dtype != result.dtype:
+        raise TypeError(f"src must have the dtype of input, {result.dtype}, got {src.dtype}")
+    src, shape = xp(src).atleast_1d(src), index.shape or (1,)
+    _check_fits(shape, src.shape, "src")
+    return src[tuple(map(slice, shape))]
 
 
 @op
 def gather(input, dim, index):
     """``out[i, j] = input[index[i, j], j]`` for ``dim=0``, and so on for other dimensions."""
-    if input.ndim == 0:
-        return input[np.zeros(index.shape, int64)]
-    (axis,) = axes(dim, input.ndim)
-    index = _checked(index, input.shape[axis])
-    return xp(input).take_along_axis(_aligned(input, axis, index), index, axis)
+    places = _places(input.shape, dim, index)
+    return xp(input).atleast_1d(input)[places].reshape(index.shape)
 
 
 gather.vjp(lambda g, _y, _x, dim, index: scatter_add(g.new_zeros(_x.shape), dim, index, g))
 
 
-def _places(index: Any, axis: int) -> tuple:
-    """The coordinates that ``index`` along ``axis`` stands for."""
-    coordinates = list(np.ogrid[tuple(slice(n) for n in index.shape)])
-    coordinates[axis] = index
-    return tuple(coordinates)
-
-
-def _source(src: Any, index: Any) -> Any:
-    if not hasattr(src, "shape"):
-        return src
-    return src[tuple(slice(n) for n in index.shape)]
-
-
 @op
-def scatter(input, dim, index, src):
-    """``input`` with ``out[index[i, j], j] = src[i, j]`` for ``dim=0``; ``src`` may be a number."""
-    (axis,) = axes(dim, input.ndim)
+def _scatter(input, dim, index, src):
     result = input.copy()
-    _aligned(input, axis, index)
-    result[_places(_checked(index, input.shape[axis]), axis)] = _source(src, index)
+    places = _places(input.shape, dim, index)
+    xp(result).atleast_1d(result)[places] = _source(src, result, index)
     return result
 
 
 @op
 def scatter_add(input, dim, index, src):
-    """As `scatter`, but adding to what is there."""
+    """``input`` with ``src[i, j]`` added at ``[index[i, j], j]`` for ``dim=0``, and so on."""
     result = input.copy()
-    if input.ndim == 0:
-        result += src.sum()
-        return result
-    (axis,) = axes(dim, input.ndim)
-    _aligned(input, axis, index)
-    places = _places(_checked(index, input.shape[axis]), axis)
-    xp(input).add.at(result, places, _source(src, index))
+    places = _places(input.shape, dim, index)
+    xp(result).add.at(xp(result).atleast_1d(result), places, _source(src, result, index))
     return result
 
 
@@ -157,11 +200,11 @@ def _gather_for(g: Any, dim: int, index: Any, src: Any) -> Any:
     gathered = gather(g, dim, index)
     if gathered.shape == tuple(src.shape):
         return gathered
-    return _put(gathered, src.shape, tuple(slice(n) for n in gathered.shape))
+    return _put(gathered, src.shape, Index(tuple(map(slice, gathered.shape)), None))
 
 
-scatter.vjp(
-    lambda g, _y, _x, dim, index, _src: scatter(g, dim, index, 0.0),
+_scatter.vjp(
+    lambda g, _y, _x, dim, index, _src: _scatter(g, dim, index, 0.0),
     None,
     None,
     lambda g, _y, _x, dim, index, _src: _gather_for(g, dim, index, _src),
@@ -174,15 +217,31 @@ scatter_add.vjp(
 )
 
 
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None) -> Any:
+    """``input`` with ``src[i, j]`` at ``[index[i, j], j]`` for ``dim=0``, and so on.
+
+    In the place of the tensor ``src`` a number may be given, also as ``value``. Where
+    ``index`` names a place twice, one of the two stays there, and both get its gradient.
+    """
+    if (src is None) == (value is None):
+        raise TypeError("scatter: give either src or value")
+    return _scatter(input, dim, index, value if src is None else src)
+
+
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The slices of ``input`` along ``dim`` that the vector ``index`` names."""
-    (axis,) = axes(dim, input.ndim)
-    _checked(plain_index(index), input.shape[axis])
-    return getitem(input, (slice(None),) * axis + (index,))
+    axis = axis_of(dim, input.ndim)
+    if index.ndim > 1:
+        raise ValueError(f"index_select: the index must be a vector, got shape {index.shape}")
+    return getitem(input, (slice(None),) * axis + (index.reshape(-1),))
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
-    """``input`` with ``value`` where ``mask`` is true."""
+    """``input`` with ``value`` (a number or a 0-d tensor) where ``mask`` is true."""
+    if isinstance(value, TensorBase):
+        if value.ndim:
+            raise ValueError(f"masked_fill: the value must be one number, got {value.shape}")
+        value = value.to(input.dtype)
     return where(mask, value, input)
 
 
@@ -190,31 +249,41 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
 
 @op
-def argsort(input, dim=-1, descending=False):
-    """The indices that sort along ``dim``; equal elements keep their order."""
-    if input.ndim == 0:
-        return np.zeros((), int64)
-    (axis,) = axes(dim, input.ndim)
+def argsort(input, dim=-1, descending=False, stable=False):
+    """The indices that sort along ``dim``; NaN counts as the largest.
+
+    Equal elements keep their order, with ``stable`` or without.
+    """
+    axis = axis_of(dim, input.ndim)
+    x = xp(input).atleast_1d(input)
     if descending:  # reverse twice, so that equal elements still keep their order
-        last = input.shape[axis] - 1
-        reverse = xp(input).flip(input, axis)
-        order = last - xp(input).flip(reverse.argsort(axis=axis, kind="stable"), axis)
+        order = xp(x).flip(x, axis).argsort(axis=axis, kind="stable")
+        order = x.shape[axis] - 1 - xp(x).flip(order, axis)
     else:
-        order = input.argsort(axis=axis, kind="stable")
-    return order.astype(int64, copy=False)
+        order = x.argsort(axis=axis, kind="stable")
+    return order.astype(int64, copy=False).reshape(input.shape)
 
 
-def sort(input: Any, dim: int = -1, descending: bool = False) -> values_and_indices:
-    """The elements in order along ``dim``, and their indices; equal elements keep their order."""
-    indices = argsort(input, dim, descending)
+def sort(
+    input: Any, dim: int = -1, descending: bool = False, stable: bool = False
+) -> values_and_indices:
+    """The elements in order along ``dim``, and their indices: see `argsort`."""
+    indices = argsort(input, dim, descending, stable)
     return values_and_indices(gather(input, dim, indices), indices)
 
 
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True) -> values_and_indices:
-    """The ``k`` largest (or smallest) elements along ``dim`` in order, and their indices."""
-    (axis,) = axes(dim, input.ndim)
-    if not 0 <= k <= input.shape[axis]:
-        raise ValueError(f"topk: {k=} of {input.shape[axis]} elements")
-    order = argsort(input, axis, largest)
-    indices = getitem(order, (slice(None),) * axis + (slice(k),))
+def topk(
+    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> values_and_indices:
+    """The ``k`` largest (or smallest) elements along ``dim``, and their indices.
+
+    They come in order, with ``sorted`` or without.
+    """
+    axis = axis_of(dim, input.ndim)
+    available = input.shape[axis] if input.ndim else 1
+    if not 0 <= k <= available:
+        raise ValueError(f"topk: {k=} of {available} elements")
+    indices = argsort(input, axis, largest)
+    if input.ndim:
+        indices = indices.narrow(axis, 0, k)
     return values_and_indices(gather(input, axis, indices), indices)

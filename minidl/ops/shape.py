@@ -6,14 +6,16 @@ counter by which autograd notices changes in place.
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minidl.autograd import op
-from minidl.backend import xp
+from minidl.backend import result_type, xp
 
 
 def axes(dim: Any, ndim: int) -> tuple[int, ...]:
@@ -31,11 +33,19 @@ def axes(dim: Any, ndim: int) -> tuple[int, ...]:
     return resolved if ndim else ()
 
 
+def axis_of(dim: Any, ndim: int) -> int:
+    """``dim``, a single one, as a non-negative axis; 0 for a scalar, which has none."""
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"dim must be an integer, got {dim!r}")
+    resolved = axes(dim, ndim)
+    return resolved[0] if resolved else 0
+
+
 def shape_of(size: Sequence) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` alike: the sizes as a tuple."""
-    if len(size) == 1 and not isinstance(size[0], int | np.integer):
+    if len(size) == 1 and isinstance(size[0], Sequence):
         size = size[0]
-    return tuple(int(s) for s in size)
+    return tuple(operator.index(s) for s in size)
 
 
 # --------------------------------------------------------------------------- shape alone
@@ -71,7 +81,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Dimensions ``start_dim`` to ``end_dim`` (inclusive) as one."""
     if input.ndim == 0:
         return reshape(input, (1,))
-    first, last = axes(start_dim, input.ndim)[0], axes(end_dim, input.ndim)[0]
+    first, last = axis_of(start_dim, input.ndim), axis_of(end_dim, input.ndim)
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     merged = math.prod(input.shape[first : last + 1])
@@ -86,7 +96,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 
 def unsqueeze(input: Any, dim: int) -> Any:
     """With a dimension of size 1 inserted before ``dim``."""
-    (axis,) = axes(dim, input.ndim + 1)
+    axis = axis_of(dim, input.ndim + 1)
     return reshape(input, (*input.shape[:axis], 1, *input.shape[axis:]))
 
 
@@ -108,10 +118,9 @@ def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
 
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Dimensions ``dim0`` and ``dim1`` exchanged."""
-    order = list(range(input.ndim))
-    (a,), (b,) = axes(dim0, input.ndim), axes(dim1, input.ndim)
-    order[a], order[b] = order[b], order[a]
-    return permute(input, order)
+    a, b = axis_of(dim0, input.ndim), axis_of(dim1, input.ndim)
+    exchanged = {a: b, b: a}
+    return permute(input, tuple(exchanged.get(i, i) for i in range(input.ndim)))
 
 
 def t(input: Any) -> Any:
@@ -142,8 +151,11 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     """Elements shifted along ``dims``, coming back at the start; flattened if ``dims`` is None."""
     shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     if dims is None:
-        return reshape(_roll(reshape(input, (-1,)), shifts, (0,)), input.shape)
-    return _roll(input, shifts, axes(dims, input.ndim))
+        return reshape(roll(reshape(input, (-1,)), shifts, 0), input.shape)
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(shifts) != len(dims):
+        raise ValueError(f"roll: {shifts=} and {dims=} must be equally many")
+    return _roll(input, shifts, tuple(axis_of(dim, input.ndim) for dim in dims))
 
 
 # --------------------------------------------------------------------------- repetition
@@ -177,49 +189,69 @@ def repeat(input: Any, repeats: Sequence[int]) -> Any:
     return reshape(tiled, [n * s for n, s in zip(repeats, shape)])
 
 
-# --------------------------------------------------------------------------- joining, splitting
+# --------------------------------------------------------------------------- joining
 
 
 @op
 def _cat(*arrays, dim):
-    return xp(arrays[0]).concatenate(arrays, axis=dim)
+    dtype = result_type(*arrays)
+    return xp(*arrays).concatenate([a.astype(dtype, copy=False) for a in arrays], axis=dim)
 
 
 @_cat.vjp_each
 def _cat_rule(g, _y, *_arrays, i, dim):
-    (axis,) = axes(dim, len(_arrays[i].shape))
-    start = sum(array.shape[axis] for array in _arrays[:i])
-    return narrow(g, axis, start, _arrays[i].shape[axis])
+    start = sum(array.shape[dim] for array in _arrays[:i])
+    return narrow(g, dim, start, _arrays[i].shape[dim])
 
 
 def cat(tensors: Sequence, dim: int = 0) -> Any:
-    """Tensors joined along a dimension they have; other sizes must agree."""
-    return _cat(*tensors, dim=dim)
+    """Tensors joined along a dimension they have; other sizes must agree.
+
+    Tensors of shape (0,) are passed over, so that a loop may start with an empty one.
+    """
+    if not tensors:
+        raise ValueError("cat: wants at least one tensor, got none")
+    filled = [tensor for tensor in tensors if tensor.shape != (0,)] or tensors[:1]
+    if filled[0].ndim == 0:
+        raise ValueError("cat: 0-d tensors have no dimension to be joined along: use stack()")
+    return _cat(*filled, dim=axis_of(dim, filled[0].ndim))
 
 
 def stack(tensors: Sequence, dim: int = 0) -> Any:
     """Tensors of one shape joined along a new dimension."""
-    return cat([unsqueeze(tensor, dim) for tensor in tensors], dim)
+    if not tensors:
+        raise ValueError("stack: wants at least one tensor, got none")
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise ValueError(f"stack: wants tensors of one shape, got {sorted(shapes)}")
+    axis = axis_of(dim, tensors[0].ndim + 1)
+    return _cat(*(unsqueeze(tensor, axis) for tensor in tensors), dim=axis)
+
+
+# --------------------------------------------------------------------------- splitting
 
 
 @op(view=True)
 def narrow(input, dim, start, length):
-    """Elements ``start`` to ``start + length`` along ``dim``."""
-    (axis,) = axes(dim, input.ndim)
-    if start < 0 or start + length > input.shape[axis]:
-        raise IndexError(f"elements {start} to {start + length} of {input.shape[axis]}")
-    return input[(slice(None),) * axis + (slice(start, start + length),)]
+    """Elements ``start`` to ``start + length`` along ``dim``; ``start`` may count from the end."""
+    axis = axis_of(dim, input.ndim)
+    size = input.shape[axis] if input.ndim else 0
+    first = start + size if start < 0 else start
+    if not 0 <= first <= first + length <= size:
+        raise IndexError(f"{length} elements from {start} on, of {size}")
+    return input[(slice(None),) * axis + (slice(first, first + length),)]
 
 
-narrow.vjp(lambda g, _y, _x, dim, start, length: _widen(g, _x.shape, dim, start))
+narrow.vjp(lambda g, _y, _x, dim, start, _length: _widen(g, _x.shape, dim, start))
 
 
 @op
 def _widen(input, shape, dim, start):
     """Zeros of ``shape`` with ``input`` in the place that `narrow` took it from."""
-    (axis,) = axes(dim, len(shape))
+    axis = axis_of(dim, len(shape))
+    first = start + shape[axis] if start < 0 else start
     result = xp(input).zeros(shape, input.dtype)
-    result[(slice(None),) * axis + (slice(start, start + input.shape[axis]),)] = input
+    result[(slice(None),) * axis + (slice(first, first + input.shape[axis]),)] = input
     return result
 
 
@@ -228,18 +260,18 @@ _widen.vjp(lambda g, _y, _x, _shape, dim, start: narrow(g, dim, start, _x.shape[
 
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces along ``dim``: of a given size (the last may be smaller), or of given sizes."""
-    (axis,) = axes(dim, tensor.ndim)
+    axis = axis_of(dim, tensor.ndim)
     total = tensor.shape[axis]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
-        if step <= 0:
+        if step < 0 or step == 0 != total:
             raise ValueError(f"split: the size of a piece must be positive, got {step}")
-        sizes = [min(step, total - start) for start in range(0, total, step)] or [0]
+        sizes = [min(step, total - start) for start in range(0, total, step or 1)] or [0]
     else:
         sizes = list(split_size_or_sections)
         if sum(sizes) != total:
             raise ValueError(f"split: sizes {sizes} do not add up to {total}, the size of {dim=}")
-    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    starts = itertools.accumulate(sizes, initial=0)
     return tuple(narrow(tensor, axis, start, size) for start, size in zip(starts, sizes))
 
 
@@ -247,5 +279,15 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """At most ``chunks`` pieces of equal size along ``dim``; the last may be smaller."""
     if chunks <= 0:
         raise ValueError(f"chunk: wants a positive number of chunks, got {chunks}")
-    (axis,) = axes(dim, input.ndim)
-    return split(input, max(1, -(-input.shape[axis] // chunks)), axis)
+    axis = axis_of(dim, input.ndim)
+    total = input.shape[axis]
+    return split(input, -(-total // chunks), axis) if total else split(input, [0] * chunks, axis)
+
+
+def unbind(input: Any, dim: int = 0) -> tuple:
+    """The slices along ``dim``, without that dimension."""
+    if input.ndim == 0:
+        raise ValueError("unbind: a 0-d tensor has no dimension to take slices along")
+    axis = axis_of(dim, input.ndim)
+    slices = (narrow(input, axis, i, 1) for i in range(input.shape[axis]))
+    return tuple(squeeze(piece, axis) for piece in slices)

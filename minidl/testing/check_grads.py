@@ -1,2 +1,259 @@
-def check_grads(f, inputs, order=2):
-    """Placeholder until the numerical check lands."""
+"""Gradients against numerical ones, along random directions.
+
+For a function f of x, a random weight v for its result and a random direction u, the number
+<v, J u> is measured by a central difference,
+
+    <v, f(x + h u) - f(x - h u)> / (2 h),
+
+and is also <J^T v, u>, where J^T v is what reverse mode computes. That costs two calls of f
+per argument, however many elements it has. The second derivative is the same check of the
+function (x, v) -> J^T v, and so on.
+
+Source: the check in HIPS autograd, https://github.com/HIPS/autograd (``test_util.py``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minidl.autograd import TensorBase, enable_grad, grad
+from minidl.ops import tensor
+
+# Up to this many elements are measured one by one to find where a gradient is wrong.
+FEW = 256
+
+
+def check_grads(
+    f: Callable,
+    inputs: Any,
+    order: int = 2,
+    *,
+    eps: float = 1e-5,
+    atol: float = 1e-6,
+    rtol: float = 1e-5,
+    seed: int = 0,
+) -> None:
+    """Check the derivatives of ``f`` up to ``order`` against central differences.
+
+    Parameters
+    ----------
+    f : callable
+        Takes as many tensors as there are inputs, returns a tensor or a tuple or list of
+        them. Of several results, those that require no gradient are left out.
+    inputs : sequence of Tensor or ndarray
+        Where to check. Floating-point inputs must be float64, and no closer than a few
+        ``eps`` (times their mean size) to points where ``f`` has no derivative. Others,
+        integers for instance, are passed on as constants.
+    order : int
+        1 checks the gradient, 2 also the gradient of the gradient, and so on.
+    eps : float
+        The step of the difference, in units of an input's mean absolute value.
+    atol, rtol : float
+        How far the two numbers may differ: ``atol + rtol * size``, where the size of
+        <g, u> is the Euclidean norm of its terms.
+    seed : int
+        Of the random directions.
+
+    Raises
+    ------
+    AssertionError
+        If they disagree; the message names the input, the index where they disagree most,
+        and both numbers. Also if no result requires a gradient, or ``f`` returns different
+        values for the same inputs.
+    TypeError
+        If no input is floating-point, or one is but not float64.
+
+    Examples
+    --------
+    >>> import minidl
+    >>> from minidl.testing import check_grads
+    >>> x = minidl.tensor([[0.5, -1.0], [2.0, 3.0]], dtype=minidl.float64)
+    >>> check_grads(lambda x: minidl.tanh(x) * x, [x])
+    """
+    if order < 1:
+        raise ValueError(f"check_grads: order counts from 1, got {order}")
+    if isinstance(inputs, TensorBase | np.ndarray):
+        inputs = [inputs]
+    arrays = [x.array if isinstance(x, TensorBase) else np.asarray(x) for x in inputs]
+    names = _names(f, len(arrays))
+    _require_float64(arrays, names)
+    comparison = _Comparison(eps, atol, rtol, np.random.default_rng(seed))
+    with enable_grad():
+        _check_order(f, arrays, names, 1, order, comparison)
+
+
+def _names(f: Callable, count: int) -> list[str]:
+    """What to call the inputs: their position, and the parameter's name where it is known."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except ValueError:  # some builtin functions have no signature
+        parameters = []
+    names = [f"input {i}" for i in range(count)]
+    for i, parameter in enumerate(parameters[:count]):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            break
+        names[i] += f" ({parameter.name})"
+    return names
+
+
+def _require_float64(arrays: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    if not any(array.dtype.kind == "f" for array in arrays):
+        raise TypeError("check_grads: no input is floating-point, so there is nothing to check")
+    for array, name in zip(arrays, names):
+        if array.dtype.kind == "f" and array.dtype != np.float64:
+            raise TypeError(
+                f"check_grads: {name} is {array.dtype}, too coarse for differences; use float64"
+            )
+
+
+@dataclass
+class _Comparison:
+    """How to measure, and what counts as equal."""
+
+    eps: float
+    atol: float
+    rtol: float
+    generator: np.random.Generator
+
+    def direction(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Random signs and sizes from 1/2 to 1: no element is left out, none steps far."""
+        sign = self.generator.integers(0, 2, shape) * 2 - 1
+        return sign * self.generator.uniform(0.5, 1.0, shape)
+
+    def agree(self, numerical: float, expected: float, size: float) -> bool:
+        return bool(abs(numerical - expected) <= self.atol + self.rtol * size)
+
+
+def _check_order(
+    f: Callable,
+    arrays: list[np.ndarray],
+    names: list[str],
+    order: int,
+    last: int,
+    comparison: _Comparison,
+) -> None:
+    """Check the gradient of ``f``, which is itself a derivative of order ``order - 1``."""
+    leaves = _leaves(arrays)
+    results = _differentiable(f(*leaves))
+    if not results:
+        raise AssertionError("check_grads: no result requires a gradient, so f loses its inputs")
+    _require_repeatable(f, arrays, results)
+    weights = [comparison.direction(result.shape) for result in results]
+    wanted = [i for i, leaf in enumerate(leaves) if leaf.requires_grad]
+    inputs = [leaves[i] for i in wanted]
+    found = grad(results, inputs, list(map(tensor, weights)), allow_unused=True)
+    for i, gradient in zip(wanted, found):
+        computed = np.zeros_like(arrays[i]) if gradient is None else gradient.array
+        measure = _measurement(f, arrays, i, weights, comparison.eps)
+        _compare(measure, computed, f"{names[i]}, derivative of order {order}", comparison)
+    if order < last:
+        more_names = [f"the gradient of result {k}" for k in range(len(weights))]
+        gradients = _gradient_function(f, len(arrays))
+        _check_order(
+            gradients, [*arrays, *weights], [*names, *more_names], order + 1, last, comparison
+        )
+
+
+def _leaves(arrays: Sequence[np.ndarray]) -> list:
+    return [tensor(array, requires_grad=array.dtype.kind == "f") for array in arrays]
+
+
+def _differentiable(results: Any) -> list:
+    """Of what a function returned, the tensors that require a gradient."""
+    results = results if isinstance(results, tuple | list) else (results,)
+    return [r for r in results if isinstance(r, TensorBase) and r.requires_grad]
+
+
+def _require_repeatable(f: Callable, arrays: list[np.ndarray], results: list) -> None:
+    again = _differentiable(f(*_leaves(arrays)))
+    same = len(again) == len(results) and all(
+        np.array_equal(a.array, b.array, equal_nan=True) for a, b in zip(results, again)
+    )
+    if not same:
+        raise AssertionError(
+            "check_grads: f returned different values for the same inputs; if it is random, "
+            "seed the generator inside it"
+        )
+
+
+def _gradient_function(f: Callable, count: int) -> Callable:
+    """(inputs, weights of the results) -> gradients in the inputs, themselves recorded."""
+
+    def gradients(*args: Any) -> tuple:
+        inputs, weights = args[:count], args[count:]
+        wanted = [x for x in inputs if x.requires_grad]
+        results = _differentiable(f(*inputs))
+        found = grad(results, wanted, weights, create_graph=True, allow_unused=True)
+        return tuple(gradient for gradient in found if gradient is not None)
+
+    return gradients
+
+
+def _measurement(
+    f: Callable, arrays: list[np.ndarray], i: int, weights: list[np.ndarray], eps: float
+) -> Callable[[np.ndarray], float]:
+    """The function u -> <weights, J u> for directions u of input ``i``, by a central difference."""
+    scale = np.abs(arrays[i]).mean() if arrays[i].size else 1.0
+    step = eps * (scale if np.isfinite(scale) and scale > 0 else 1.0)
+
+    def moved(change: np.ndarray) -> list[np.ndarray]:
+        at = [*arrays[:i], arrays[i] + change, *arrays[i + 1 :]]
+        return [result.array for result in _differentiable(f(*_leaves(at)))]
+
+    def measure(direction: np.ndarray) -> float:
+        ahead, behind = moved(step * direction), moved(-step * direction)
+        rise = sum(float(np.vdot(w, a - b)) for w, a, b in zip(weights, ahead, behind))
+        return rise / (2 * step)
+
+    return measure
+
+
+def _compare(
+    measure: Callable[[np.ndarray], float], computed: np.ndarray, what: str, comparison: _Comparison
+) -> None:
+    """AssertionError if the computed gradient is not the one that ``measure`` finds."""
+    direction = comparison.direction(computed.shape)
+    numerical = measure(direction)
+    terms = computed * direction
+    if comparison.agree(numerical, float(terms.sum()), float(np.linalg.norm(terms))):
+        return
+    index, numerical_there = _worst(measure, computed, direction)
+    raise AssertionError(
+        f"check_grads: {what}, disagrees most at index {index}: "
+        f"computed {computed[index]:.10g}, numerical {numerical_there:.10g}"
+    )
+
+
+def _worst(
+    measure: Callable[[np.ndarray], float], computed: np.ndarray, direction: np.ndarray
+) -> tuple[tuple[int, ...], float]:
+    """The index where computed and measured gradient differ most, and what was measured.
+
+    Many elements are first halved, keeping the half that disagrees more, down to a `FEW`.
+    """
+    flat, chosen = computed.ravel(), np.arange(computed.size)
+
+    def error(part: np.ndarray) -> float:
+        along = np.zeros_like(flat)
+        along[part] = direction.ravel()[part]
+        gap = abs(measure(along.reshape(computed.shape)) - float(flat @ along))
+        return np.inf if np.isnan(gap) else gap
+
+    while chosen.size > FEW:
+        chosen = max(np.array_split(chosen, 2), key=error)
+
+    def slope(k: int) -> float:
+        along = np.zeros_like(flat)
+        along[k] = 1.0
+        return measure(along.reshape(computed.shape))
+
+    slopes = np.array([slope(k) for k in chosen])
+    gaps = np.nan_to_num(np.abs(slopes - flat[chosen]), nan=np.inf)
+    worst = int(gaps.argmax())
+    index = np.unravel_index(chosen[worst], computed.shape)
+    return tuple(int(i) for i in index), float(slopes[worst])

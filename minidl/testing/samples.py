@@ -37,7 +37,7 @@ class Sample:
 
 
 SAME_NAME = "same name"
-"""The default of ``torch=``: the function of the operator's name in torch.nn.functional or torch."""
+"""The default of ``torch=``: the first of that name in nn.functional, torch and torch.Tensor."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Case:
     order : int
         Up to which derivative they are checked.
     torch : callable, str or None
-        PyTorch's counterpart: a function of torch tensors, a name such as
-        ``"nn.functional.relu"``, `SAME_NAME`, or None where there is none.
+        PyTorch's counterpart, called with the same arguments: a function of torch tensors, a
+        name such as ``"nn.functional.relu"``, `SAME_NAME`, or None where there is none.
     """
 
     op: Callable

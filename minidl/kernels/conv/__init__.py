@@ -1,0 +1,12 @@
+"""Convolution and its two gradients."""
+
+from minidl.kernels.conv import cpu, reference
+from minidl.kernels.registry import Kernel
+
+conv2d = Kernel("conv2d", numpy=reference.conv2d, numba=cpu.conv2d)
+conv2d_input_grad = Kernel(
+    "conv2d_input_grad", numpy=reference.conv2d_input_grad, numba=cpu.conv2d_input_grad
+)
+conv2d_weight_grad = Kernel(
+    "conv2d_weight_grad", numpy=reference.conv2d_weight_grad, numba=cpu.conv2d_weight_grad
+)

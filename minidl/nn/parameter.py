@@ -1,0 +1,56 @@
+"""Parameter: a tensor that a module learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl.backend import asarray
+from minidl.ops import empty
+from minidl.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that a module finds in its attributes and an optimizer changes.
+
+    Parameters
+    ----------
+    data : Tensor or array_like
+        The initial values; a tensor's or an array's memory is shared, not copied.
+    requires_grad : bool
+        Whether backward fills in its gradient; RuntimeError if the dtype is an integer's.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        tensor = isinstance(data, Tensor)
+        self.array = data.array if tensor else asarray(data)
+        self.version = data.version if tensor else [0, 0]
+        self.view_version = None
+        self.grad = None
+        self.node, self.output = None, 0
+        self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo: dict) -> Parameter:
+        twin = Parameter(self.array.copy(), self.requires_grad)
+        memo[id(self)] = twin
+        return twin
+
+    def __reduce__(self) -> tuple:
+        return Parameter, (self.array, self.requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+def new_parameter(*size: int, device: Any = None, dtype: Any = None) -> Parameter:
+    """A parameter whose values are still to be set, on the default device and of the default dtype.
+
+    Parameters
+    ----------
+    *size : int
+        Its shape.
+    device, dtype : optional
+        Where it lies and of which dtype it is, if not the defaults.
+    """
+    return Parameter(empty(*size, device=device or "cpu", dtype=dtype))

@@ -1,0 +1,52 @@
+"""What elementwise forward functions do with their operands before they compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import float16, float32, get_default_dtype, is_array, result_type
+
+# PyTorch yields inf and nan without a word where NumPy warns.
+quiet = np.errstate(all="ignore")
+
+_NUMBERS = (int, float, bool)
+
+
+def promoted(first: Any, second: Any) -> tuple[Any, Any]:
+    """Two operands in their common dtype; a Python number beside a float array stays as it is."""
+    if is_array(first):
+        if is_array(second):
+            if first.dtype is second.dtype:
+                return first, second
+        elif first.dtype.kind == "f" and type(second) in _NUMBERS:
+            return first, second
+    elif is_array(second) and second.dtype.kind == "f" and type(first) in _NUMBERS:
+        return first, second
+    dtype = result_type(first, second)
+    return cast(first, dtype), cast(second, dtype)
+
+
+def cast(operand: Any, dtype: np.dtype) -> Any:
+    """An array or a number converted to ``dtype``; integers that do not fit wrap around."""
+    if is_array(operand):
+        return operand.astype(dtype, copy=False)
+    return np.array(operand).astype(dtype)[()]
+
+
+def common_dtype(first: Any, second: Any) -> np.dtype:
+    """The dtype of operands that went through `promoted`."""
+    return first.dtype if hasattr(first, "dtype") else second.dtype
+
+
+def floating(x: Any) -> Any:
+    """An array or NumPy scalar as floating point: integers take the default dtype."""
+    if not is_array(x) and not isinstance(x, np.generic):
+        raise TypeError(f"wants a tensor, got {type(x).__name__}")
+    return x if x.dtype.kind == "f" else x.astype(get_default_dtype())
+
+
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """The dtype to add up elements of ``dtype`` in: float16 is too short for sums."""
+    return float32 if dtype == float16 else dtype

@@ -1,0 +1,78 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl import kernels, ops
+from minidl.optim.optimizer import Optimizer, Params
+from minidl.tensor import Tensor
+
+
+class SGD(Optimizer):
+    """``v = momentum * v + (1 - dampening) * g; p -= lr * v`` with ``g = grad + weight_decay * p``.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See `Optimizer`.
+    lr : float
+        The learning rate.
+    momentum : float
+        How much of the velocity v stays; v starts as the first g. With 0 there is none.
+    dampening : float
+        How much of a new gradient does not go into v.
+    weight_decay : float
+        The factor of an L2 penalty.
+    nesterov : bool
+        Step by ``g + momentum * v`` instead of v; needs a momentum and no dampening.
+    maximize : bool
+        Go up instead of down.
+
+    Source: I. Sutskever et al., "On the importance of initialization and momentum", ICML 2013
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        super().check_options(group)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("Nesterov's momentum needs a momentum above 0 and no dampening")
+
+    def update(self, param: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+        velocity, dampening = None, group["dampening"]
+        if group["momentum"] != 0:
+            state = self.state[param]
+            if state.get("momentum_buffer") is None:
+                # 0, and no dampening: the velocity becomes the first gradient
+                state["momentum_buffer"], dampening = ops.zeros_like(param), 0
+            velocity = state["momentum_buffer"].array
+        kernels.sgd(
+            param.array,
+            gradient,
+            velocity,
+            group["lr"],
+            group["momentum"],
+            dampening,
+            group["weight_decay"],
+            group["nesterov"],
+        )

@@ -1,0 +1,130 @@
+"""A sample as a function of its inputs, and what comes of running it forward and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minidl import random
+from minidl.autograd import Node, TensorBase, backward
+from minidl.ops import from_numpy
+from minidl.testing.samples import Case, Sample
+
+
+def is_input(value: Any) -> bool:
+    """Whether this part of a sample's arguments is one to differentiate in."""
+    return isinstance(value, np.ndarray) and value.dtype == np.float64
+
+
+def mapped(value: Any, convert: Callable) -> Any:
+    """``value`` with ``convert`` applied to it, or to each part of a list or tuple."""
+    if type(value) in (list, tuple):
+        return type(value)(mapped(part, convert) for part in value)
+    return convert(value)
+
+
+def flattened(value: Any) -> list:
+    """The parts of lists and tuples within lists and tuples, in order."""
+    if isinstance(value, list | tuple):
+        return [part for item in value for part in flattened(item)]
+    return [value]
+
+
+class SampleFunction:
+    """The operator as a function of the sample's float64 arrays: tensors in, a list out.
+
+    Parameters
+    ----------
+    case, sample : Case, Sample
+        The operator and its arguments.
+    constant : callable
+        Applied to all other arrays before they become tensors.
+    """
+
+    def __init__(self, case: Case, sample: Sample, constant: Callable = np.copy):
+        self.op = case.op
+        self.sample = sample
+        self.constant = constant
+        self.differentiable = case.differentiable
+        self.inputs = [part for part in flattened(list(sample.args)) if is_input(part)]
+
+    def __call__(self, *tensors: Any) -> list:
+        """The results in a flat list; random operators draw the same numbers every time."""
+        given = iter(tensors)
+        args = mapped(
+            self.sample.args, lambda part: next(given) if is_input(part) else self._fixed(part)
+        )
+        kwargs = {name: mapped(value, self._fixed) for name, value in self.sample.kwargs.items()}
+        with random.using(random.Generator(0)):
+            return flattened(self.op(*args, **kwargs))
+
+    def _fixed(self, part: Any) -> Any:
+        return from_numpy(self.constant(part)) if isinstance(part, np.ndarray) else part
+
+
+@dataclass
+class Run:
+    """One call forward and, where there is a gradient, back from random weights.
+
+    ``weights`` are the gradients of the results that require one, ``gradients`` those of
+    the inputs (None for an input without one).
+    """
+
+    leaves: list
+    results: list
+    weights: list[np.ndarray]
+    gradients: list[np.ndarray | None]
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """The results as arrays."""
+        return [r.array if isinstance(r, TensorBase) else np.asarray(r) for r in self.results]
+
+
+def recorded(
+    function: SampleFunction, arrays: Sequence[np.ndarray] | None = None
+) -> tuple[list, list]:
+    """Leaves around ``arrays`` (by default copies of the inputs), and the function's results."""
+    if arrays is None:
+        arrays = [array.copy() for array in function.inputs]
+    leaves = [from_numpy(array) for array in arrays]
+    for leaf in leaves:
+        leaf.requires_grad = function.differentiable
+    return leaves, function(*leaves)
+
+
+def run(function: SampleFunction, arrays: Sequence[np.ndarray], retain_graph: bool = False) -> Run:
+    """Run ``function`` on ``arrays``, as they lie in memory, and backward."""
+    leaves, results = recorded(function, arrays)
+    roots = requiring_grad(results)
+    weights = [weight_for(i, root.array) for i, root in enumerate(roots)]
+    if roots:
+        backward(roots, [from_numpy(w) for w in weights], retain_graph=retain_graph)
+    gradients = [None if leaf.grad is None else leaf.grad.array for leaf in leaves]
+    return Run(leaves, results, weights, gradients)
+
+
+def requiring_grad(results: Sequence) -> list:
+    """The results that have a gradient."""
+    return [r for r in results if isinstance(r, TensorBase) and r.requires_grad]
+
+
+def weight_for(i: int, array: np.ndarray) -> np.ndarray:
+    """The gradient of result ``i``: random, and the same for the same shape."""
+    weight = np.random.default_rng(i).uniform(-1, 1, array.shape)
+    return weight.astype(array.dtype)
+
+
+def nodes_behind(tensors: Sequence) -> list[Node]:
+    """All recorded calls that ``tensors`` depend on."""
+    stack = [t.node for t in requiring_grad(tensors)]
+    seen = set(stack)
+    while stack:
+        for edge in stack.pop().edges:
+            if edge.node not in seen:
+                seen.add(edge.node)
+                stack.append(edge.node)
+    return [node for node in seen if isinstance(node, Node)]

@@ -1,0 +1,207 @@
+"""What every operator is held to, checked on one sample.
+
+`check_operator` runs all the checks; ``tests/test_ops.py`` calls it for every operator of
+minidl, and a test of your own can do the same for yours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minidl.autograd import grad, no_grad
+from minidl.kernels import use_kernels
+from minidl.kernels.registry import SETS
+from minidl.ops import from_numpy
+from minidl.testing.against_torch import check_against_torch
+from minidl.testing.check_grads import check_grads
+from minidl.testing.close import assert_all_close
+from minidl.testing.function import (
+    Run,
+    SampleFunction,
+    flattened,
+    nodes_behind,
+    recorded,
+    requiring_grad,
+    run,
+    weight_for,
+)
+from minidl.testing.samples import Case, Sample
+from minidl.testing.strategies import LAYOUTS
+
+EXACT = 1e-9
+"""How far float64 results may differ, relative to the largest element (or 1)."""
+
+SINGLE = 1e-4
+"""How far float32 results may be from those in float64."""
+
+
+def check_operator(case: Case, sample: Sample) -> None:
+    """Check an operator on one sample.
+
+    - first and second derivatives agree with central differences (`check_grads`);
+    - neither inputs nor incoming gradients are changed, a second pass through the same
+      graph finds the same gradients, and these share memory with nothing;
+    - a result that shares memory with an input shares its version counter;
+    - every kernel set gives the same, in float64 and in float32; float32 stays float32;
+    - every memory layout of the inputs gives the same;
+    - fused operators agree with their reference in values and gradients;
+    - values, dtypes and gradients are PyTorch's, where it is installed.
+
+    Raises
+    ------
+    AssertionError
+        That says what does not hold.
+    """
+    function = SampleFunction(case, sample)
+    expected = run(function, _copies(function.inputs))
+    if case.differentiable and function.inputs:
+        check_grads(function, function.inputs, order=case.order)
+    check_memory(function)
+    check_kernel_sets(case, sample)
+    check_layouts(case, sample)
+    check_recorded_gradients(function, expected)
+    check_fused(function)
+    check_against_torch(case, sample, expected)
+
+
+def check_memory(function: SampleFunction) -> None:
+    """Nothing is changed that was passed in, and gradients lie in memory of their own."""
+    arrays = _copies(function.inputs)
+    outcome = run(function, arrays, retain_graph=True)
+    for i, (array, before) in enumerate(zip(arrays, function.inputs)):
+        assert np.array_equal(array, before, equal_nan=True), f"input {i} was changed"
+    _check_gradient_memory(outcome)
+    for result in outcome.results:
+        for i, leaf in enumerate(outcome.leaves):
+            aliased = np.shares_memory(np.asarray(getattr(result, "array", result)), leaf.array)
+            assert not aliased or result.version is leaf.version, (
+                f"a result shares memory with input {i}, but not its version counter: "
+                "declare the operator with view=True, or copy"
+            )
+    _check_second_pass(outcome)
+
+
+def _check_gradient_memory(outcome: Run) -> None:
+    gradients = [g for g in outcome.gradients if g is not None]
+    others = [leaf.array for leaf in outcome.leaves] + outcome.values + outcome.weights
+    for i, gradient in enumerate(gradients):
+        for other in others + gradients[:i]:
+            assert not np.shares_memory(gradient, other), (
+                f"the gradient of input {i} shares memory with an input, a result or a gradient"
+            )
+
+
+def _check_second_pass(outcome: Run) -> None:
+    """Walk the retained graph again: whoever changed what it had saved now gives another result."""
+    roots = requiring_grad(outcome.results)
+    if not roots:
+        return
+    for i, (weight, root) in enumerate(zip(outcome.weights, roots)):
+        assert np.array_equal(weight, weight_for(i, root.array)), (
+            f"the incoming gradient of result {i} was changed"
+        )
+    once = [g for g in outcome.gradients if g is not None]
+    leaves = [leaf for leaf, g in zip(outcome.leaves, outcome.gradients) if g is not None]
+    again = grad(roots, leaves, list(map(from_numpy, outcome.weights)))
+    assert_all_close([g.array for g in again], once, EXACT, "second pass: gradient")
+
+
+def check_kernel_sets(case: Case, sample: Sample) -> None:
+    """Every kernel set gives the same results and gradients, in float64 and in float32."""
+    for dtype, tolerance in ((np.float64, EXACT), (np.float32, SINGLE)):
+
+        def cast(array: np.ndarray, dtype: type = dtype) -> np.ndarray:
+            return array.astype(dtype) if array.dtype == np.float64 else array.copy()
+
+        # float32 is compared with float64 at the same, rounded, numbers
+        function = SampleFunction(case, sample, lambda array: cast(array).astype(array.dtype))
+        inputs = [cast(array) for array in function.inputs]
+        expected = run(function, [array.astype(np.float64) for array in inputs])
+        for name in SETS:
+            with use_kernels(name):
+                found = run(SampleFunction(case, sample, cast), _copies(inputs))
+            title = f"{np.dtype(dtype)}, kernels {name}"
+            _check_dtypes(found, expected, np.dtype(dtype), sample, title)
+            _assert_same_run(found, expected, tolerance, title)
+
+
+def _check_dtypes(found: Run, expected: Run, dtype: np.dtype, sample: Sample, title: str) -> None:
+    """Results and gradients of inputs of ``dtype`` have it, unless the sample names another."""
+    if not found.leaves or _names_dtype(sample):
+        return
+    for i, (value, other) in enumerate(zip(found.values, expected.values)):
+        wanted = dtype if other.dtype == np.float64 else other.dtype
+        assert value.dtype == wanted, f"{title}: result {i} is {value.dtype}, not {wanted}"
+    for i, gradient in enumerate(found.gradients):
+        assert gradient is None or gradient.dtype == dtype, (
+            f"{title}: the gradient of input {i} is {gradient.dtype}"
+        )
+
+
+def _names_dtype(sample: Sample) -> bool:
+    given = flattened([*sample.args, *sample.kwargs.values()])
+    return any(isinstance(part, np.dtype) for part in given)
+
+
+def check_layouts(case: Case, sample: Sample) -> None:
+    """Arrays give the same results and gradients however they lie in memory."""
+    for name, arrange in LAYOUTS.items():
+
+        def arranged(array: np.ndarray, arrange=arrange) -> np.ndarray:
+            return arrange(array) if array.ndim else array.copy()
+
+        constant = np.copy if name == "broadcast" else arranged  # indices may have to differ
+        function = SampleFunction(case, sample, constant)
+        inputs = [arranged(array) for array in function.inputs]
+        expected = run(SampleFunction(case, sample), _copies(inputs))
+        _assert_same_run(run(function, inputs), expected, EXACT, f"layout {name}")
+
+
+def check_recorded_gradients(function: SampleFunction, expected: Run) -> None:
+    """Gradients computed to be differentiated again equal the ones computed to be used."""
+    leaves, results = recorded(function)
+    roots = requiring_grad(results)
+    if not roots:
+        return
+    weights = list(map(from_numpy, expected.weights))
+    found = grad(roots, leaves, weights, create_graph=True, allow_unused=True)
+    arrays = [None if gradient is None else gradient.array for gradient in found]
+    _assert_same_gradients(arrays, expected, EXACT, "create_graph=True")
+
+
+def check_fused(function: SampleFunction) -> None:
+    """Every fused operator that the function calls gives the values of its reference."""
+    _, results = recorded(function)
+    for node in nodes_behind(results):
+        reference = getattr(node.op, "reference", None)
+        if reference is None:
+            continue
+        with no_grad():
+            fused = flattened(node.op.apply(tuple(node.args), {}))
+            plain = flattened(reference(*node.args))
+        arrays = [[result.array for result in each] for each in (fused, plain)]
+        assert_all_close(*arrays, EXACT, f"{node.op.name} and its reference: result")
+
+
+def _copies(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [array.copy() for array in arrays]
+
+
+def _assert_same_run(found: Run, expected: Run, tolerance: float, title: str) -> None:
+    assert_all_close(found.values, expected.values, tolerance, f"{title}: result")
+    _assert_same_gradients(found.gradients, expected, tolerance, title)
+
+
+def _assert_same_gradients(
+    found: list[np.ndarray | None], expected: Run, tolerance: float, title: str
+) -> None:
+    pairs = [
+        [
+            np.zeros(leaf.shape) if gradient is None else gradient
+            for gradient, leaf in zip(gradients, expected.leaves)
+        ]
+        for gradients in (found, expected.gradients)
+    ]
+    assert_all_close(*pairs, tolerance, f"{title}: gradient of input")

@@ -1,0 +1,3 @@
+"""Tools around training; so far ``utils.data``, the way from a data set to batches."""
+
+from minidl.utils import data

@@ -1,0 +1,376 @@
+"""The engine: gradients, their order and number, hooks, modes, and the errors of misuse."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl.autograd import backward, grad, op
+from minidl.testing import check_grads
+
+
+def leaf(data, dtype=minidl.float64):
+    return minidl.tensor(data, dtype=dtype, requires_grad=True)
+
+
+# --------------------------------------------------------------------------- gradients
+
+
+def test_backward_fills_the_leaves():
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    (x * w).sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+    assert w.grad.tolist() == [1.0, 2.0]
+
+
+def test_a_tensor_used_several_times_collects_all_its_gradients():
+    x = leaf(3.0)
+    y = x * x
+    (y * y + y + x).backward()  # x^4 + x^2 + x
+    assert x.grad.item() == 4 * 27 + 6 + 1
+
+
+def test_gradients_add_up_over_passes():
+    x = leaf([1.0, 2.0])
+    for _ in range(3):
+        (x * x).sum().backward()
+    assert x.grad.tolist() == [6.0, 12.0]
+
+
+def test_derivatives_up_to_the_fourth():
+    x = leaf(2.0)
+    expected = [80.0, 160.0, 240.0, 240.0]  # of x^5
+    y = x**5
+    for value in expected:
+        (y,) = grad(y, x, create_graph=True)
+        assert y.item() == pytest.approx(value)
+
+
+def test_backward_with_create_graph_leaves_a_grad_that_can_be_differentiated():
+    x = leaf(3.0)
+    (x**3).backward(create_graph=True)
+    first = x.grad
+    x.grad = None
+    first.backward()
+    assert first.item() == 27.0
+    assert x.grad.item() == 18.0
+
+
+def test_gradient_penalty_mixes_first_and_second_derivatives():
+    def penalty(x, w):
+        y = minidl.tanh(x @ w).sum()
+        (g,) = grad(y, x, create_graph=True)
+        return y + (g * g).sum()
+
+    values = np.random.default_rng(0).normal(size=(2, 3)), np.arange(6.0).reshape(3, 2) / 6
+    check_grads(penalty, values, order=2)
+
+
+def test_broadcasting_and_promotion_are_undone():
+    row = leaf([[1.0, 2.0, 3.0]], minidl.float32)
+    column = leaf([[1.0], [2.0]], minidl.float64)
+    (row * column).sum().backward()
+    assert row.grad.dtype == minidl.float32 and row.grad.tolist() == [[3.0, 3.0, 3.0]]
+    assert column.grad.dtype == minidl.float64 and column.grad.tolist() == [[6.0], [6.0]]
+
+
+def test_several_roots_and_given_gradients():
+    x = leaf([1.0, 2.0])
+    y, z = x * 2, x * x
+    start = minidl.tensor([1.0, 10.0], dtype=minidl.float64)
+    backward([y, z.sum()], [start, None])
+    assert x.grad.tolist() == [2 + 2, 20 + 4]
+
+
+def test_a_given_gradient_takes_the_dtype_of_the_tensor():
+    x = leaf([1.0, 2.0], minidl.float32)
+    x.backward(minidl.tensor([1.0, 1.0], dtype=minidl.float64))
+    assert x.grad.dtype == minidl.float32
+
+
+def test_grad_of_an_intermediate_leaves_grads_alone():
+    x = leaf(2.0)
+    y = x * x
+    z = y * y
+    dy, dx = grad(z, [y, x])
+    assert (dy.item(), dx.item()) == (8.0, 32.0)
+    assert x.grad is None
+
+
+def test_grad_towards_an_intermediate_goes_no_further():
+    calls = []
+
+    @op
+    def counted(x):
+        return x * 1
+
+    counted.vjp(lambda g, _y, _x: (calls.append("rule"), g)[1])
+    y = counted(leaf(2.0)) * 1
+    grad(y * y, y)
+    assert calls == []
+
+
+def test_only_needed_rules_run():
+    calls = []
+
+    @op
+    def product(a, b):
+        return a * b
+
+    product.vjp(
+        lambda g, _y, _a, b: (calls.append("a"), g * b)[1],
+        lambda g, _y, a, _b: (calls.append("b"), g * a)[1],
+    )
+    w = leaf(2.0)
+    product(minidl.tensor(3.0), w).backward()
+    assert calls == ["b"] and w.grad.item() == 3.0
+
+
+def test_each_node_runs_once():
+    calls = []
+
+    @op
+    def traced(x):
+        return x * 1
+
+    traced.vjp(lambda g, _y, _x: (calls.append(1), g)[1])
+    x = leaf(1.0)
+    y = x
+    for _ in range(30):  # 2^30 paths
+        y = traced(y) + y
+    y.backward()
+    assert len(calls) == 30 and x.grad.item() == 2.0**30
+
+
+def test_several_results():
+    @op
+    def halves(x):
+        return x[::2].copy(), x[1::2].copy()
+
+    def rule(g, _y, _x):
+        even, odd = (minidl.zeros(2, dtype=_x.dtype) if part is None else part for part in g)
+        return minidl.stack([even, odd], 1).reshape(4)
+
+    halves.vjp(rule)
+    x = leaf([1.0, 2.0, 3.0, 4.0])
+    _, odd = halves(x)
+    (odd * odd).sum().backward()
+    assert x.grad.tolist() == [0.0, 4.0, 0.0, 8.0]
+    check_grads(lambda x: halves(x * x), [x.detach()])
+
+
+# --------------------------------------------------------------------------- hooks
+
+
+def test_hooks_see_and_replace_the_complete_gradient():
+    x = leaf(2.0)
+    y = x * x
+    seen = []
+    y.register_hook(lambda g: seen.append(("y", g.item())))
+    y.register_hook(lambda g: g * 10)
+    y.register_hook(lambda g: seen.append(("y again", g.item())))
+    x.register_hook(lambda g: seen.append(("x", g.item())))
+    x.register_hook(lambda g: -g)
+    (y + y).backward()
+    assert seen == [("y", 2.0), ("y again", 20.0), ("x", 80.0)]
+    assert x.grad.item() == -80.0
+
+
+def test_hooks_can_be_removed():
+    x = leaf(1.0)
+    calls = []
+
+    def hook(g):
+        calls.append(1)
+
+    first, second = x.register_hook(hook), x.register_hook(hook)
+    first.remove()
+    first.remove()  # does not take the second one with it
+    (x * 1).backward()
+    assert len(calls) == 1
+    with second:
+        (x * 1).backward()
+    (x * 1).backward()
+    assert len(calls) == 2
+
+
+def test_hooks_run_in_grad_too():
+    x = leaf(1.0)
+    x.register_hook(lambda g: g * 5)
+    assert grad(x * 2, x)[0].item() == 10.0
+
+
+@pytest.mark.parametrize(("returned", "error"), [(3.0, TypeError), (minidl.zeros(2), RuntimeError)])
+def test_what_a_hook_returns_must_be_a_gradient(returned, error):
+    x = leaf(1.0)
+    x.register_hook(lambda g: returned)
+    with pytest.raises(error, match="a hook returned"):
+        (x * 2).backward()
+
+
+def test_a_hook_needs_a_gradient():
+    with pytest.raises(RuntimeError, match="requires a gradient"):
+        minidl.zeros(2).register_hook(print)
+
+
+def test_retain_grad():
+    x = leaf(2.0)
+    y = x * x
+    y.retain_grad()
+    (y * 3).backward()
+    assert y.grad.item() == 3.0 and x.grad.item() == 12.0
+    x.retain_grad()  # of a leaf it changes nothing
+    (x * 1).backward()
+    assert x.grad.item() == 13.0
+
+
+# --------------------------------------------------------------------------- modes
+
+
+def test_no_grad_and_enable_grad_nest():
+    x = leaf(1.0)
+    with minidl.no_grad():
+        assert not (x * 2).requires_grad
+        with minidl.enable_grad():
+            assert (x * 2).requires_grad
+        assert not minidl.is_grad_enabled()
+    assert minidl.is_grad_enabled()
+    with minidl.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+
+
+@pytest.mark.parametrize("decorate", [minidl.no_grad, minidl.no_grad()])
+def test_modes_decorate_functions_that_call_themselves(decorate):
+    @decorate
+    def countdown(n):
+        """Count down."""
+        assert not minidl.is_grad_enabled()
+        return 0 if n == 0 else countdown(n - 1)
+
+    assert countdown(3) == 0
+    assert minidl.is_grad_enabled()
+    assert countdown.__doc__ == "Count down."
+
+
+def test_a_mode_is_restored_after_an_error():
+    with pytest.raises(KeyError), minidl.no_grad():
+        raise KeyError
+    assert minidl.is_grad_enabled()
+
+
+def test_a_mode_holds_for_its_thread():
+    found = []
+    with minidl.no_grad():
+        thread = threading.Thread(target=lambda: found.append(minidl.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert found == [True]
+
+
+def test_rules_are_not_recorded_unless_asked():
+    x = leaf(2.0)
+    (g,) = grad(x**3, x)
+    assert not g.requires_grad
+    (g,) = grad(x**3, x, create_graph=True)
+    assert g.requires_grad
+
+
+def test_detach_cuts_the_graph():
+    x = leaf(3.0)
+    (x * x.detach()).backward()
+    assert x.grad.item() == 3.0
+    assert np.shares_memory(x.detach().numpy(), x.array)
+
+
+# --------------------------------------------------------------------------- errors
+
+
+def test_retain_graph_allows_a_second_pass():
+    x = leaf(2.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 8.0
+    with pytest.raises(RuntimeError, match=r"through mul a second time.*retain_graph=True"):
+        y.backward()
+
+
+def test_create_graph_retains_unless_told_otherwise():
+    x = leaf(2.0)
+    y = x * x
+    grad(y, x, create_graph=True)
+    grad(y, x, create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="second time"):
+        grad(y, x)
+
+
+def test_backward_needs_a_scalar_or_a_gradient():
+    y = leaf([[1.0, 2.0]]) * 2
+    with pytest.raises(RuntimeError, match=r"float64\[1, 2\], which is not a scalar"):
+        y.backward()
+    with pytest.raises(RuntimeError, match=r"gradient of shape \(2,\), not \(1, 2\)"):
+        y.backward(minidl.ones(2))
+    with pytest.raises(TypeError, match="ndarray"):
+        y.backward(np.ones((1, 2)))
+    with pytest.raises(ValueError, match="2 tensors to differentiate, 1 gradients"):
+        backward([y, y], minidl.ones(1, 2))
+
+
+def test_backward_needs_a_graph():
+    with pytest.raises(RuntimeError, match="does not require a gradient"):
+        minidl.ones(()).backward()
+    with minidl.no_grad():
+        y = leaf(1.0) * 2
+    with pytest.raises(RuntimeError, match="no_grad"):
+        y.backward()
+
+
+def test_unused_inputs():
+    x, other = leaf(1.0), leaf([1.0, 2.0])
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"do not depend on input 1, float64\[2\].*allow_unused"):
+        grad(y, [x, other], retain_graph=True)
+    found = grad(y, [x, other], allow_unused=True)
+    assert found[0].item() == 2.0 and found[1] is None
+    with pytest.raises(RuntimeError, match=r"input 0, float32.*requires no gradient"):
+        grad(x * 2, minidl.ones(2))
+
+
+def test_integers_have_no_gradient():
+    with pytest.raises(RuntimeError, match=r"int64\[3\] cannot require a gradient"):
+        minidl.tensor([1, 2, 3], requires_grad=True)
+    with pytest.raises(RuntimeError, match="only floating-point"):
+        minidl.zeros(2, dtype=minidl.int32).requires_grad_()
+
+
+def test_only_a_leaf_can_stop_requiring_a_gradient():
+    x = leaf(1.0)
+    y = x * 2
+    with pytest.raises(RuntimeError, match="use detach"):
+        y.requires_grad = False
+    x.requires_grad = False
+    assert not (x * 2).requires_grad
+
+
+def test_errors_name_the_operator_and_the_shapes():
+    with pytest.raises(ValueError, match=r"add\(float64\[2\], float32\[3\]\): "):
+        leaf([1.0, 2.0]) + minidl.ones(3)
+    with pytest.raises(TypeError, match=r"matmul\(float32\[2, 2\], float64\[2, 2\]\)"):
+        minidl.ones(2, 2) @ minidl.ones(2, 2, dtype=minidl.float64)
+
+
+def test_an_error_in_a_rule_leaves_gradients_as_they_were():
+    @op
+    def broken(x):
+        return x * 1
+
+    def rule(g, _y, _x):
+        raise KeyError("rule")
+
+    broken.vjp(rule)
+    x = leaf(1.0)
+    with pytest.raises(KeyError):
+        (broken(x) + x).backward()
+    assert x.grad is None
+    assert minidl.is_grad_enabled()

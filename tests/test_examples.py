@@ -1,0 +1,149 @@
+"""The programs in examples/, run as their users run them."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cifar_cnn
+import numpy as np
+import pytest
+
+import minidl
+from minidl.vision import datasets
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "cifar_cnn.py"
+# Checkpoint after every step, so that a kill at any moment falls between two of them.
+EAGER = (
+    "import sys; sys.path.insert(0, {folder!r}); import cifar_cnn; "
+    "cifar_cnn.CHECKPOINT_SECONDS = 0.0; cifar_cnn.figures = None; sys.exit(cifar_cnn.main())"
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with a tiny CIFAR-10 in the official binary layout."""
+    root = tmp_path_factory.mktemp("data")
+    folder = root / "cifar-10-batches-bin"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        records = rng.integers(0, 256, (60, 3073), np.uint8)
+        records[:, 0] %= 10
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+    (folder / "batches.meta.txt").write_text("\n".join(f"class{i}" for i in range(10)) + "\n")
+    return root
+
+
+def run(*options, code=None):
+    """The example as a subprocess."""
+    program = [str(EXAMPLE)] if code is None else ["-c", code]
+    return subprocess.Popen(
+        [sys.executable, *program, *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_main_job_writes_its_report(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = ["--data", data, "--epochs", "1", "--limit-train", "200", "--limit-test", "50"]
+    assert cifar_cnn.main([*map(str, options), "--json", "out/result.json"]) == 0
+    result = json.loads(Path("out/result.json").read_text())
+    assert result["data"] == "CIFAR-10"
+    assert result["test_pictures"] == 50
+    assert 0 <= result["test_accuracy"] <= 1
+    assert result["images_per_second"] == pytest.approx(200 / result["train_seconds"])
+    assert len(result["class_accuracy"]) == 10
+    assert "test accuracy" in capsys.readouterr().out
+    for name in ("curves.png", "confusion.png", "filters.png"):
+        assert (Path("runs/cifar_cnn-article") / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_data_and_network_it_says_so_and_trains_on_synthetic_pictures(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("MINIDL_DATA", raising=False)
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    monkeypatch.chdir(tmp_path)
+    options = ["--limit-train", "64", "--limit-test", "32", "--epochs", "1", "--recipe", "fast"]
+    assert cifar_cnn.main([*options, "--json", "result.json"]) == 0
+    assert json.loads(Path("result.json").read_text())["data"] == "synthetic pictures"
+    assert "NOT an accuracy on CIFAR-10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "--resume needs --checkpoint"),
+        (["--device", "tpu"], "available: 'cpu'"),
+        (["--epochs", "0"], "positive whole number"),
+        (["--data", "/nonexistent"], "no CIFAR-10"),
+    ],
+)
+def test_bad_options_are_named(options, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cifar_cnn.main(options)
+    assert message in str(stop.value) + capsys.readouterr().err
+
+
+def test_killed_runs_resume_to_the_same_bits(data, tmp_path):
+    options = ["--data", data, "--epochs", "4", "--batch-size", "10", "--limit-test", "20"]
+    code = EAGER.format(folder=str(EXAMPLE.parent))
+    unbroken = run(*options, "--checkpoint", tmp_path / "unbroken", code=code)
+    broken = tmp_path / "broken"
+    file = broken / "last.safetensors"
+    moments = random.Random(7)
+    for _ in range(4):
+        process = run(*options, "--checkpoint", broken, "--resume", code=code)
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        while process.poll() is None and (not file.exists() or file.stat().st_mtime_ns == before):
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+    last = run(*options, "--checkpoint", broken, "--resume", code=code)
+    out, err = last.communicate(timeout=120)
+    assert last.returncode == 0, err
+    assert "resumed from" in out
+    _, err = unbroken.communicate(timeout=120)
+    assert unbroken.returncode == 0, err
+    expected = minidl.load(tmp_path / "unbroken" / "last.safetensors")
+    found = minidl.load(file)
+    assert found["history"] == expected["history"]
+    for name, tensor in expected["model"].items():
+        assert tensor.array.tobytes() == found["model"][name].array.tobytes(), name
+
+
+def test_interrupt_stops_between_steps_and_can_be_resumed(data, tmp_path):
+    options = ["--data", data, "--epochs", "300", "--checkpoint", tmp_path, "--limit-test", "10"]
+    process = run(*options, code=EAGER.format(folder=str(EXAMPLE.parent)))
+    while process.poll() is None and not (tmp_path / "last.safetensors").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "continue with --resume" in err
+    assert "Traceback" not in err
+    state = minidl.load(tmp_path / "last.safetensors")
+    assert state["settings"]["epochs"] == 300
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.safetensors"]
+
+
+def test_binary_classifier_learns():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "binary_classifier.py")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy = [line.rpartition(" ")[2] for line in done.stdout.splitlines()]
+    assert int(accuracy[-1].rstrip("%")) >= 95
