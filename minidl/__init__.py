@@ -3,7 +3,7 @@
 The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
 """
 
-from minidl import autograd, kernels, ops, random, utils
+from minidl import autograd, kernels, nn, ops, optim, random, utils
 from minidl.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backend import (
     Device,
@@ -23,6 +23,7 @@ from minidl.backend import (
 from minidl.kernels import get_num_threads, set_num_threads
 from minidl.ops import *
 from minidl.random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from minidl.serialization import load, save
 from minidl.tensor import Tensor
 
 tensor = ops.tensor  # the function: importing the class has put the submodule in its place

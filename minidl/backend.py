@@ -129,6 +129,15 @@ def result_type(*operands: Any) -> np.dtype:
     return best
 
 
+def fits_into(dtype: np.dtype, place: np.dtype) -> bool:
+    """Whether an in-place result of ``dtype`` may be put in memory of the dtype ``place``.
+
+    PyTorch converts to any dtype of the same category or a higher one: float64 to float32,
+    int64 to uint8, but no floating-point number to an integer.
+    """
+    return _category(dtype) <= _category(place)
+
+
 def _scalar_dtype(value: Any) -> np.dtype:
     if isinstance(value, bool):
         return bool_

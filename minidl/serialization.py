@@ -31,7 +31,7 @@ from safetensors.numpy import save as to_bytes
 from minidl.ops import from_numpy
 from minidl.tensor import Tensor
 
-_TREE, _CHECKSUM = "minidl", "sha256"  # the keys in the metadata
+_TREE, _CHECKSUM = "minidl", "minidl.sha256"  # the keys in the metadata
 _DTYPES = (*"?bBhHiIlLqQefd",)  # of arrays: booleans, integers and floats up to 64 bits
 _DEPTH = 100
 _JSON_LIMIT = 50_000_000  # readers of safetensors refuse headers of 100 MB
@@ -83,9 +83,9 @@ def load(path: str | os.PathLike) -> Any:
         If it cannot be read.
     """
     metadata, arrays = _read(os.fspath(path))
-    if _TREE not in metadata:
+    if _TREE not in metadata and _CHECKSUM not in metadata:
         return {name: from_numpy(array) for name, array in arrays.items()}
-    tree = metadata[_TREE]
+    tree = metadata.get(_TREE, "")
     if metadata.get(_CHECKSUM) != _checksum(tree, arrays):
         raise CheckpointError(f"{path} is damaged: its contents do not have its checksum")
     try:

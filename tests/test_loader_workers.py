@@ -103,7 +103,7 @@ def test_batches_can_be_written_to_and_may_be_empty_or_not_contiguous():
     x += 1
     assert x[1].tolist() == [[1, 4], [2, 5], [3, 6]]
     assert empty.shape == (2, 0)
-    assert names == ["name 0", "name 1"]
+    assert names == ("name 0", "name 1")
 
 
 def test_large_index_lists_and_large_batches_do_not_block_each_other():
@@ -275,6 +275,19 @@ def test_a_worker_killed_while_nobody_looks():
         list(batches)
 
 
+def test_the_death_of_a_worker_whose_child_lives_on(tmp_path):
+    def sample(index):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        (tmp_path / "child").write_text(str(child))
+        os._exit(3)
+
+    with pytest.raises(RuntimeError, match="exited unexpectedly with code 3"):
+        list(DataLoader(Calls(sample, 1), num_workers=1))
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
 def test_a_worker_that_hangs():
     def sample(index):
         if index == 3:
@@ -318,6 +331,15 @@ def test_two_loaders_at_a_time():
     assert seen == [0, 1, 2]
 
 
+def test_two_loaders_side_by_side():
+    short, long = (DataLoader(Calls(lambda i: i, size), num_workers=2) for size in (3, 6))
+    begin = time.monotonic()
+    assert [(x.item(), y.item()) for x, y in zip(short, long)] == [(0, 0), (1, 1), (2, 2)]
+    gc.collect()
+    assert not multiprocessing.active_children()
+    assert time.monotonic() - begin < 0.9  # the younger workers have copies of the older's pipes
+
+
 def test_a_forked_copy_of_the_workers_leaves_them_alone():
     batches = iter(DataLoader(Calls(lambda i: i, 6), num_workers=1))
     next(batches)
@@ -344,13 +366,19 @@ SCRIPT = """
 
     for batch in DataLoader(Slow(), num_workers=2):
         if batch.item() == 3:
-            print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+            pids = [child.pid for child in multiprocessing.active_children()]
+            if WITNESS and os.fork() == 0:
+                time.sleep(60)
+            print(*pids, flush=True)
 """
 
 
-def running(sleep):
-    """A program in the middle of an epoch, in a process group of its own, and its workers."""
-    code = textwrap.dedent(SCRIPT).replace("SLEEP", str(sleep))
+def running(sleep, witness=False):
+    """A program in the middle of an epoch, in a process group of its own, and its workers.
+
+    A witness is another process that the program forks: it has copies of all pipes.
+    """
+    code = f"SLEEP, WITNESS = {sleep}, {witness}\n" + textwrap.dedent(SCRIPT)
     program = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -364,11 +392,12 @@ def running(sleep):
     return program, pids
 
 
-@pytest.mark.parametrize("sleep", [0.01, 0.2])
-def test_workers_end_when_their_parent_is_killed(sleep):
-    program, pids = running(sleep)
+@pytest.mark.parametrize(("sleep", "witness"), [(0.01, False), (0.3, False), (0.01, True)])
+def test_workers_end_when_their_parent_is_killed(sleep, witness):
+    program, pids = running(sleep, witness)
     program.kill()
-    assert in_time(lambda: not any(map(alive, pids)), 3)
+    assert in_time(lambda: not any(map(alive, pids)), 4 if witness else 1)
+    os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
 
 

@@ -2,6 +2,7 @@
 
 import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from minidl.testing.against_torch import counterpart
 from minidl.testing.samples import Case, Sample, registered, samples
 from minidl.testing.suite import check_operator
 
-VALUES = np.linspace(-1.5, 2.0, 6).reshape(2, 3)
+VALUES = np.linspace(-1.45, 2.05, 6).reshape(2, 3)
 
 
 # --------------------------------------------------------------------------- check_grads
@@ -52,10 +53,10 @@ def test_check_grads_names_the_argument_the_index_and_both_numbers(size):
     values = np.linspace(1.0, 2.0, size)
     message = (
         r"input 1 \(b\), derivative of order 1, disagrees most at index \(77,\): "
-        f"computed {4 * values[77]:.4f}.*, numerical {2 * values[77]:.4f}"
+        f"computed {4 * values[77]:.10g}, numerical {str(2 * values[77])[:6]}"
     )
     with pytest.raises(AssertionError, match=message):
-        check_grads(lambda a, b: a * square(b), [values, values])
+        check_grads(lambda a, b: (a + square(b)).sum(), [values, values])
 
 
 def test_check_grads_looks_at_the_second_derivative():
@@ -78,6 +79,8 @@ def test_check_grads_finds_a_missing_gradient_and_nan():
 def test_check_grads_refuses_what_it_cannot_check():
     with pytest.raises(AssertionError, match="no result requires a gradient"):
         check_grads(lambda x: x.detach(), VALUES)
+    with pytest.raises(AssertionError, match="so a rule loses it"):
+        check_grads(faulty(lambda g, _y, x: (g * 2 * x).detach()), VALUES)
     with pytest.raises(AssertionError, match="different values for the same inputs"):
         check_grads(lambda x: x * np.random.default_rng().normal(), VALUES)
     with pytest.raises(TypeError, match=r"input 0 \(input\) is float32"):
@@ -185,7 +188,7 @@ def disagrees_with_its_reference(forward=2.0, backward=2.0):
         (changes_its_input, "input 0 was changed"),
         (hides_an_alias, "but not its version counter"),
         (changes_the_incoming_gradient, "incoming gradient of result 0 was changed"),
-        (spoils_what_it_saved, "was changed|different values|second pass"),
+        (spoils_what_it_saved, "input 0 was changed"),
         (widens, "result 0 is float64, not float32"),
         (reads_memory_in_its_order, "layout transposed"),
         (differs_between_kernel_sets, "kernels numpy"),
@@ -321,8 +324,9 @@ def test_layouts_are_drawn(data):
     assert data.draw(strategies.boolean_arrays((2,))).dtype == bool
 
 
-@given(data=st.data())
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("ndim", [1, 2])
+@given(data=st.data())
 def test_windows_fit(ndim, data):
     torch = pytest.importorskip("torch", reason="PyTorch, which says what fits, is not installed")
     for kind, draw in [
@@ -337,6 +341,19 @@ def test_windows_fit(ndim, data):
     pool = getattr(torch.nn.functional, f"max_pool{ndim}d")
     assert pool(torch.zeros(case.input_shape), **case.options).numel()
     assert "dilation" not in data.draw(strategies.pool_configurations(dilated=False)).options
+
+
+# --------------------------------------------------------------------------- documentation
+
+
+def test_the_documentation_runs():
+    text = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    del registered[names["cube"]]
+    assert len(blocks) == 4
 
 
 # --------------------------------------------------------------------------- the plugin

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from minidl.autograd.graph import Leaf, TensorBase, alias, describe
 from minidl.autograd.mode import mode
+from minidl.backend import fits_into
 
 
-def update_inplace(target: TensorBase, function: Callable, *args: Any) -> Any:
-    """``target`` becomes ``function(target, *args)``: its memory and its place in the graph."""
+def update_inplace(target: TensorBase, function: Callable, *args: Any, **options: Any) -> Any:
+    """``target`` becomes ``function(target, *args, **options)``: its memory and its node."""
     recorded = mode.enabled and any(
-        isinstance(a, TensorBase) and a.node is not None for a in (target, *args)
+        isinstance(a, TensorBase) and a.node is not None for a in (target, *args, *options.values())
     )
     if recorded:
         check_inplace(target)
-    out = function(alias(target), *args)
+    out = function(alias(target), *args, **options)
     if out.array.shape != target.array.shape:
         raise ValueError(
             f"in-place {function.__name__}: the result has shape {out.array.shape}, "
             f"which does not fit into {describe([target])}"
         )
-    if not np.can_cast(out.array.dtype, target.array.dtype, "same_kind"):
+    if not fits_into(out.array.dtype, target.array.dtype):
         raise TypeError(
             f"in-place {function.__name__}: the result is {out.array.dtype}, "
             f"which does not fit into {describe([target])}"

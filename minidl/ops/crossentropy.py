@@ -30,31 +30,39 @@ def _class_dim(input: Any) -> int:
 
 
 def _check_input(name: str, input: Any, target: Any, weight: Any) -> None:
-    got = f"{name}({describe([input, target])})"
     if input.ndim == 0 or input.dtype.kind != "f":
-        raise TypeError(f"{got}: input must be floating point, (C,), (N, C) or (N, C, d1, ...)")
+        raise TypeError(
+            f"{name}({describe([input, target])}): input must be floating point, "
+            "(C,), (N, C) or (N, C, d1, ...)"
+        )
     classes = input.shape[_class_dim(input)]
     if weight is not None and tuple(weight.shape) != (classes,):
-        raise ValueError(f"{got}: weight must have shape {[classes]}, got {list(weight.shape)}")
+        raise ValueError(
+            f"{name}({describe([input, target])}): weight must have shape {[classes]}, "
+            f"got {list(weight.shape)}"
+        )
 
 
 def _checked_labels(name: str, input: Any, target: Any, ignore_index: int) -> Any:
     """The labels as int64, their shape, dtype and range checked."""
-    got = f"{name}({describe([input, target])})"
     dim = _class_dim(input)
     shape, classes = input.shape[:dim] + input.shape[dim + 1 :], input.shape[dim]
     if target.dtype.kind not in "iu":
-        raise TypeError(f"{got}: labels must be integers, got {target.dtype}")
+        raise TypeError(
+            f"{name}({describe([input, target])}): labels must be integers, got {target.dtype}"
+        )
     if target.shape != shape:
-        raise ValueError(f"{got}: the labels must have shape {list(shape)}")
+        raise ValueError(
+            f"{name}({describe([input, target])}): the labels must have shape {list(shape)}"
+        )
     labels = target.array
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
     if wrong.any():
         raise IndexError(
-            f"{got}: label {labels[wrong][0]} is outside 0..{classes - 1}, the range for "
-            f"{classes} classes"
+            f"{name}({describe([input, target])}): label {labels[wrong][0]} is outside "
+            f"0..{classes - 1}, the range for {classes} classes"
         )
-    return to(target, int64)
+    return target.to(int64)
 
 
 # --------------------------------------------------------------------------- compositions
@@ -175,10 +183,11 @@ def cross_entropy(
     if target.shape == input.shape and target.dtype.kind == "f":
         return _with_probabilities(input, target, weight, label_smoothing, reduction)
     labels = _checked_labels("cross_entropy", input, target, ignore_index)
-    if input.ndim != 2:
-        input, labels = _as_rows(input), reshape(labels, (-1,))
-    loss = _cross_entropy(input, labels, weight, ignore_index, label_smoothing, reduction)
-    return reshape(loss, target.shape) if reduction == "none" else loss
+    if input.ndim == 2:
+        return _cross_entropy(input, labels, weight, ignore_index, label_smoothing, reduction)
+    rows, flat = _as_rows(input), reshape(labels, (-1,))
+    loss = _cross_entropy(rows, flat, weight, ignore_index, label_smoothing, reduction)
+    return reshape(loss, labels.shape) if reduction == "none" else loss
 
 
 def nll_loss(

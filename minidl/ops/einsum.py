@@ -106,9 +106,8 @@ def _einsum(*arrays, terms, result):
     for i in range(1, len(arrays)):
         needed = {*result, *"".join(terms[i + 1 :])}
         total, letters = _contracted(total, letters, arrays[i], terms[i], needed)
-    total = _kept(total, letters, result).transpose(
-        [c for c in letters if c in result].index(c) for c in result
-    )
+    total, letters = _kept(total, letters, result), _only(letters, result)
+    total = total.transpose([letters.index(letter) for letter in result])
     return total if len(arrays) > 1 else total.copy()
 
 
@@ -118,8 +117,9 @@ def _einsum_rule(g, _y, *operands, i, terms, result):
     others = [j for j in range(len(operands)) if j != i]
     factors = [g, *(operands[j] for j in others)]
     names = [result, *(terms[j] for j in others)]
+    sizes = {pair for x, name in zip(factors, names) for pair in zip(name, x.shape)}
     for letter, size in zip(terms[i], operands[i].shape):
-        if not any(letter in name for name in names):  # summed in this operand alone
+        if (letter, size) not in sizes:  # summed in this operand alone, or broadcast in others
             factors.append(g.new_ones((size,)))
             names.append(letter)
     return _einsum(*factors, terms=tuple(names), result=terms[i])
@@ -164,7 +164,7 @@ def _contracted(a: Any, left: str, b: Any, right: str, needed: set) -> tuple[Any
     return out.reshape([sizes[letter] for letter in letters]), letters
 
 
-def _only(letters: str, needed: set) -> str:
+def _only(letters: str, needed: Any) -> str:
     return "".join(letter for letter in letters if letter in needed)
 
 

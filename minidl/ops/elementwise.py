@@ -221,4 +221,4 @@ def replaced(input, other):
     return result
 
 
-replaced.vjp(_flat, lambda g, _y, _input, _other: g)
+replaced.vjp(None, lambda g, _y, _input, _other: g)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.autograd import TensorBase, op, update_inplace
+from minidl.autograd import TensorBase, is_grad_enabled, op, update_inplace
 from minidl.backend import int64, is_array, uint8, xp
 from minidl.ops.comparison import where
+from minidl.ops.operands import quiet
 from minidl.ops.shape import axis_of
 
 values_and_indices = namedtuple("values_and_indices", ["values", "indices"])
@@ -32,6 +33,12 @@ class Index(NamedTuple):
 
     basic: tuple
     advanced: tuple | None
+
+    def __repr__(self) -> str:
+        arrays = [
+            f"{part.dtype}{list(part.shape)}" for part in self.advanced or () if is_array(part)
+        ]
+        return f"[{', '.join([*map(repr, self.basic), *arrays])}]"
 
     @property
     def repeats(self) -> bool:
@@ -110,6 +117,7 @@ def getitem(input: Any, index: Any) -> Any:
 
 
 @op
+@quiet
 def _with_item(input, value, index):
     """A copy of ``input`` with ``value`` at ``index``."""
     result = input.copy()
@@ -123,9 +131,23 @@ _with_item.vjp(
 )
 
 
+@op
+@quiet
+def _set_item(input, value, index):
+    """``value`` put into ``input`` itself, without the copy that a recorded change needs."""
+    input[index.basic][index.advanced or ...] = value
+    return input
+
+
 def setitem(input: Any, index: Any, value: Any) -> None:
     """``input[index] = value``, in place and differentiable."""
-    update_inplace(input, _with_item, value, resolved(index))
+    place = resolved(index)
+    tensors = [t for t in (input, value) if isinstance(t, TensorBase)]
+    if is_grad_enabled() and any(t.requires_grad for t in tensors):
+        update_inplace(input, _with_item, value, place)
+    else:
+        _set_item(input, value, place)
+        input.version[0] += 1
 
 
 # --------------------------------------------------------------------------- along a dimension

@@ -9,7 +9,7 @@ from minidl.autograd import TensorBase, op
 from minidl.backend import xp
 from minidl.ops.operands import accumulator, quiet
 from minidl.ops.reduce import sum
-from minidl.ops.shape import reshape, squeeze, transpose, unsqueeze
+from minidl.ops.shape import reshape, transpose, unsqueeze
 
 
 def same_dtype(*arrays: Any) -> None:
@@ -56,13 +56,16 @@ def matmul(input: Any, other: Any) -> Any:
     """
     if not isinstance(other, TensorBase):
         raise TypeError(f"matmul: wants two tensors, got {type(other).__name__}")
-    if input.ndim == 1 and other.ndim > 1:
-        return squeeze(_matmul(unsqueeze(input, 0), other), -2)
-    if other.ndim == 1 and input.ndim > 1:
-        return squeeze(_matmul(input, unsqueeze(other, 1)), -1)
-    if input.ndim == other.ndim == 1:
-        return reshape(_matmul(unsqueeze(input, 0), unsqueeze(other, 1)), ())
-    return _matmul(input, other)
+    if input.ndim > 1 and other.ndim > 1:
+        return _matmul(input, other)
+    if input.ndim == 0 or other.ndim == 0 or input.shape[-1] != other.shape[-2:][0]:
+        raise ValueError(f"matmul: shapes {input.shape} and {other.shape} have no product")
+    rows = unsqueeze(input, 0) if input.ndim == 1 else input
+    columns = unsqueeze(other, 1) if other.ndim == 1 else other
+    shape = (*rows.shape[:-2], *columns.shape[:-2])  # at most one of the two has more
+    kept_row = () if input.ndim == 1 else input.shape[-2:-1]
+    kept_column = () if other.ndim == 1 else other.shape[-1:]
+    return reshape(_matmul(rows, columns), (*shape, *kept_row, *kept_column))
 
 
 def mm(input: Any, mat2: Any) -> Any:

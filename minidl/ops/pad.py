@@ -74,24 +74,27 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode != "constant" and value is not None:
         raise ValueError(f"pad: mode {mode!r} takes no value")
     widths = [(0, 0)] * (input.ndim - len(widths)) + widths[::-1]
-    for size, (before, after) in zip(input.shape, widths):
-        _check_width(size, before, after, mode)
+    for size, pair in zip(input.shape, widths):
+        if size + min(pair[0], 0) + min(pair[1], 0) < 0:
+            raise ValueError(f"pad: cannot cut {pair} off a dimension of size {size}")
     if mode == "constant":
         return _pad(input, widths, 0 if value is None else value)
-    for axis, (before, after) in enumerate(widths):
-        if before or after:
-            positions = np.arange(-before, input.shape[axis] + after)
-            source = _SOURCES[mode](positions, input.shape[axis])
+    if mode == "circular":  # cuts off first, and then wraps around what is left
+        input = _pad(input, [(min(before, 0), min(after, 0)) for before, after in widths], 0)
+        widths = [(max(before, 0), max(after, 0)) for before, after in widths]
+    for axis, pair in enumerate(widths):
+        if pair != (0, 0):
+            source = _source(input.shape[axis], *pair, mode)
             input = getitem(input, (slice(None),) * axis + (source,))
     return input
 
 
-def _check_width(size: int, before: int, after: int, mode: str) -> None:
-    if size + before + after < 0 or size + min(before, 0) + min(after, 0) < 0:
-        raise ValueError(f"pad: cannot cut {(before, after)} off a dimension of size {size}")
+def _source(size: int, before: int, after: int, mode: str) -> np.ndarray:
+    """Which elements of a dimension stand in the padded one."""
     most = {"reflect": size - 1, "circular": size}.get(mode, math.inf if size else 0)
-    if mode != "constant" and max(before, after, 0) > max(most, 0):
+    if max(before, after, 0) > max(most, 0):
         raise ValueError(
             f"pad: a dimension of size {size} is too small to be padded by {(before, after)} "
             f"in mode {mode!r}"
         )
+    return _SOURCES[mode](np.arange(-before, size + after), size)

@@ -79,7 +79,7 @@ sum.vjp(lambda g, _y, _x, dim, keepdim, _dtype: unreduced(g, _x, dim, keepdim))
 def sum_to_size(input, size):
     """``input`` summed over the dimensions along which ``size`` was broadcast to its shape."""
     lead = input.ndim - len(size)
-    if lead < 0 or any(s not in (1, n) for s, n in zip(size, input.shape[lead:])):
+    if lead < 0 or builtins.any(s not in (1, n) for s, n in zip(size, input.shape[lead:])):
         raise ValueError(f"size {tuple(size)} does not broadcast to that shape")
     stretched = [i for i in range(lead, input.ndim) if size[i - lead] == 1 != input.shape[i]]
     axis = (*range(lead), *stretched)

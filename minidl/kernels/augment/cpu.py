@@ -7,38 +7,18 @@ the floats are written where they belong, without another copy.
 The arithmetic is the reference's; where that rounds to float32, so does this.
 """
 
+import numba
 import numpy as np
 from numba import prange
 
-from minidl.kernels.augment.program import (
-    BRIGHTNESS,
-    COLUMN,
-    CONSTANT,
-    CONTRAST,
-    ERASE,
-    FIRST,
-    FLIP_HORIZONTAL,
-    FLIP_VERTICAL,
-    HEIGHT,
-    HUE,
-    JITTER,
-    NO_ADJUSTMENT,
-    NORMALIZE,
-    OPCODE,
-    OPTION,
-    REFLECT,
-    ROTATE_BILINEAR,
-    ROTATE_NEAREST,
-    SATURATION,
-    SECOND,
-    SYMMETRIC,
-    TO_FLOAT,
-    WIDTH,
-    WINDOW,
-    check,
-)
+from minidl.kernels.augment import program as p
 from minidl.kernels.augment.reference import final_size
 from minidl.kernels.jit import jit, threaded
+
+# Pillow cuts values down to whole numbers: where that happens, a multiply-add that rounds once
+# and not twice would now and then give another number than Pillow and the reference. (Unless
+# told otherwise, Numba compiles a function with the flags of the one that calls it.)
+jit_exact = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 _CHUNK = 16  # pictures that share their scratch memory
 
@@ -51,15 +31,17 @@ def augment_pictures(
     table: np.ndarray,
 ) -> np.ndarray:
     """Apply a program to some of ``pictures``; see the reference."""
-    check(pictures, indices, program, parameters, table)
+    p.check(pictures, indices, program, parameters, table)
+    if not pictures.flags.c_contiguous:  # copy those that are wanted, not the whole data set
+        pictures, indices = np.ascontiguousarray(pictures[indices]), np.arange(len(indices))
     height, width = final_size(program)
     _, full_height, full_width, channels = pictures.shape
-    sizes = program[:, HEIGHT] * program[:, WIDTH]
+    sizes = program[:, p.HEIGHT] * program[:, p.WIDTH]
     scratch = int(max(full_height * full_width, sizes.max()))
     out = np.empty((len(indices), channels, height, width), np.float32)
     _augment(
         8 * len(program) * scratch * len(indices),
-        np.ascontiguousarray(pictures),
+        pictures,
         np.ascontiguousarray(indices, np.int64),
         np.ascontiguousarray(program, np.float64),
         np.ascontiguousarray(parameters, np.float64),
@@ -84,36 +66,36 @@ def _one(picture, program, parameters, table, here, there, out):
     height, width, channels = picture.shape
     _pack(picture, here)
     done = 0
-    while program[done, OPCODE] != TO_FLOAT:
+    while program[done, p.OPCODE] != p.TO_FLOAT:
         row = program[done]
-        values = parameters[int(row[COLUMN]) :]
+        values = parameters[int(row[p.COLUMN]) :]
         if _step(here, there, height, width, channels, row, values):
             here, there = there, here
-        height, width = int(row[HEIGHT]), int(row[WIDTH])
+        height, width = int(row[p.HEIGHT]), int(row[p.WIDTH])
         done += 1
     _to_float(here, table, out)
     for row in program[done + 1 :]:
-        if row[OPCODE] == ERASE:
-            _erase(out, row, parameters[int(row[COLUMN]) :])
-        elif row[OPCODE] == NORMALIZE:
+        if row[p.OPCODE] == p.ERASE:
+            _erase(out, row, parameters[int(row[p.COLUMN]) :])
+        elif row[p.OPCODE] == p.NORMALIZE:
             _normalize(out, row)
 
 
 @jit
 def _step(here, there, height, width, channels, row, values):
     """One step on packed pixels; whether its result is ``there`` (or still ``here``)."""
-    opcode = int(row[OPCODE])
-    if opcode == FLIP_HORIZONTAL:
+    opcode = int(row[p.OPCODE])
+    if opcode == p.FLIP_HORIZONTAL:
         return values[0] != 0 and _flip_horizontal(here, there, height, width)
-    if opcode == FLIP_VERTICAL:
+    if opcode == p.FLIP_VERTICAL:
         return values[0] != 0 and _flip_vertical(here, there, height, width)
-    if opcode == ROTATE_NEAREST:
+    if opcode == p.ROTATE_NEAREST:
         return _rotate_nearest(here, there, height, width, values[0], values[1], _colour(row))
-    if opcode == ROTATE_BILINEAR:
+    if opcode == p.ROTATE_BILINEAR:
         return _rotate_bilinear(here, there, height, width, values[0], values[1], _colour(row))
-    if opcode == WINDOW:
+    if opcode == p.WINDOW:
         return _window(here, there, height, width, row, values, _colour(row))
-    if opcode == JITTER:
+    if opcode == p.JITTER:
         return _jitter(here[: height * width], channels, values)
     return False
 
@@ -133,7 +115,7 @@ def _byte(word, channel):
 
 @jit
 def _colour(row):
-    return _packed(row[FIRST], row[FIRST + 1], row[FIRST + 2])
+    return _packed(row[p.FIRST], row[p.FIRST + 1], row[p.FIRST + 2])
 
 
 @jit
@@ -176,22 +158,22 @@ def _flip_vertical(here, there, height, width):
     return True
 
 
-@jit
+@jit_exact
 def _offset_x(height, width, cosine, sine):
     return width / 2 - cosine * width / 2 - sine * height / 2
 
 
-@jit
+@jit_exact
 def _offset_y(height, width, cosine, sine):
     return height / 2 + sine * width / 2 - cosine * height / 2
 
 
-@jit
+@jit_exact
 def _fixed(value):
     return int(np.floor(value * 65536 + 0.5))
 
 
-@jit
+@jit_exact
 def _rotate_nearest(here, there, height, width, cosine, sine, colour):
     """Step through the source in 16.16 fixed point, as Pillow does."""
     start_x = _fixed(_offset_x(height, width, cosine, sine) + cosine * 0.5 + sine * 0.5)
@@ -211,7 +193,7 @@ def _rotate_nearest(here, there, height, width, cosine, sine, colour):
     return True
 
 
-@jit
+@jit_exact
 def _rotate_bilinear(here, there, height, width, cosine, sine, colour):
     dx, dy = _offset_x(height, width, cosine, sine), _offset_y(height, width, cosine, sine)
     for y in range(height):
@@ -225,7 +207,7 @@ def _rotate_bilinear(here, there, height, width, cosine, sine, colour):
     return True
 
 
-@jit
+@jit_exact
 def _mixed(words, height, width, x, y):
     """The colour between the four pixels around (x, y)."""
     left, top = int(np.floor(x)), int(np.floor(y))
@@ -243,15 +225,15 @@ def _mixed(words, height, width, x, y):
     return mixed
 
 
-@jit
+@jit_exact
 def _between(first, second, share):
     return first + (second - first) * share
 
 
 @jit
 def _window(here, there, height, width, row, values, colour):
-    mode, top, left = int(row[OPTION]), int(values[0]), int(values[1])
-    new_height, new_width = int(row[HEIGHT]), int(row[WIDTH])
+    mode, top, left = int(row[p.OPTION]), int(values[0]), int(values[1])
+    new_height, new_width = int(row[p.HEIGHT]), int(row[p.WIDTH])
     for y in range(new_height):
         line = _source(top + y, height, mode)
         for x in range(new_width):
@@ -268,11 +250,11 @@ def _source(position, size, mode):
     """Which row (or column) is seen at a position; -1 where it is the colour outside."""
     if 0 <= position < size:
         return position
-    if mode == CONSTANT:
+    if mode == p.CONSTANT:
         return -1
-    if mode == REFLECT and size > 1:
+    if mode == p.REFLECT and size > 1:
         return size - 1 - abs(position % (2 * (size - 1)) - (size - 1))
-    if mode == SYMMETRIC:
+    if mode == p.SYMMETRIC:
         folded = position % (2 * size)
         return min(folded, 2 * size - 1 - folded)
     return min(max(position, 0), size - 1)
@@ -285,23 +267,23 @@ def _source(position, size, mode):
 def _jitter(words, channels, values):
     for turn in range(4):
         kind = int(values[turn])
-        if kind == NO_ADJUSTMENT:
+        if kind == p.NO_ADJUSTMENT:
             continue
         factor = values[4 + kind]
-        if kind == BRIGHTNESS:
+        if kind == p.BRIGHTNESS:
             _blend_all(words, channels, 0, factor)
-        elif kind == CONTRAST:
+        elif kind == p.CONTRAST:
             _blend_all(words, channels, _mean_grey(words, channels), factor)
-        elif kind == SATURATION and channels == 3:
+        elif kind == p.SATURATION and channels == 3:
             for i in range(len(words)):
                 words[i] = _blend_pixel(_grey(words[i], channels), words[i], factor)
-        elif kind == HUE and channels == 3:
+        elif kind == p.HUE and channels == 3:
             for i in range(len(words)):
                 words[i] = _turned(words[i], int(factor * 255))
     return False
 
 
-@jit
+@jit_exact
 def _blend(first, second, factor):
     product = np.float32(factor) * np.float32(second - first)
     return int(min(max(np.float32(first) + product, np.float32(0)), np.float32(255)))
@@ -344,7 +326,7 @@ def _mean_grey(words, channels):
     return int(total / len(words) + 0.5)
 
 
-@jit
+@jit_exact
 def _turned(word, shift):
     """The colour with its hue, a byte, moved on by ``shift``."""
     red, green, blue = _byte(word, 0), _byte(word, 1), _byte(word, 2)
@@ -355,7 +337,7 @@ def _turned(word, shift):
     return _from_hsv(hue, saturation, top)
 
 
-@jit
+@jit_exact
 def _hue(red, green, blue, top, spread):
     if spread == 0:
         return 0
@@ -375,7 +357,7 @@ def _hue(red, green, blue, top, spread):
     return int(np.float32(turn - np.floor(turn)) * 255.0)
 
 
-@jit
+@jit_exact
 def _from_hsv(hue, saturation, value):
     turn = hue * 6.0 / 255.0
     sector = int(np.floor(turn))
@@ -397,7 +379,7 @@ def _from_hsv(hue, saturation, value):
     return _packed(value, low, falling)
 
 
-@jit
+@jit_exact
 def _rounded(value):
     return int(np.floor(value + 0.5))
 
@@ -409,56 +391,14 @@ def _rounded(value):
 def _erase(out, row, values):
     top, left, height, width = int(values[0]), int(values[1]), int(values[2]), int(values[3])
     for c in range(len(out)):
-        out[c, top : top + height, left : left + width] = row[FIRST + c]
+        out[c, top : top + height, left : left + width] = row[p.FIRST + c]
 
 
 @jit
 def _normalize(out, row):
     for c in range(len(out)):
-        mean, deviation = np.float32(row[FIRST + c]), np.float32(row[SECOND + c])
+        mean, deviation = np.float32(row[p.FIRST + c]), np.float32(row[p.SECOND + c])
         plane = out[c]
         for y in range(plane.shape[0]):
             for x in range(plane.shape[1]):
                 plane[y, x] = (plane[y, x] - mean) / deviation
-
-
-# ------------------------------------------------------------------------------------- streams
-
-_MASK, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-_DRAW, _SPAWN = np.uint64(0), np.uint64(1)
-
-
-def stream_bits(seed: int, first: int, count: int, blocks: int) -> np.ndarray:
-    """The first words of each picture's stream; see the reference."""
-    words = np.empty((count, 4 * blocks), np.uint32)
-    _stream_bits(np.uint64(seed), np.uint64(first), words)
-    return words
-
-
-@jit
-def _stream_bits(seed, first, words):
-    count, length = words.shape
-    for i in range(count):
-        low, high, _, _ = _scramble(seed, first + np.uint64(i), _SPAWN)
-        key = high << _HALF | low
-        for block in range(length // 4):
-            c0, c1, c2, c3 = _scramble(key, np.uint64(block), _DRAW)
-            words[i, 4 * block] = c0
-            words[i, 4 * block + 1] = c1
-            words[i, 4 * block + 2] = c2
-            words[i, 4 * block + 3] = c3
-
-
-# A copy of minidl.kernels.random.cpu.scramble: Numba's cache would miss a change over there.
-@jit
-def _scramble(key, counter, domain):
-    """Philox 4x32-10: four random 32-bit words, held as uint64."""
-    c0, c1, c2, c3 = counter & _MASK, counter >> _HALF, domain & _MASK, domain >> _HALF
-    k0, k1 = key & _MASK, key >> _HALF
-    for _ in range(10):
-        p0, p1 = _M0 * c0, _M1 * c2
-        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _MASK, (p0 >> _HALF) ^ c3 ^ k1, p0 & _MASK
-        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
-    return c0, c1, c2, c3

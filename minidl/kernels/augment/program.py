@@ -104,7 +104,7 @@ def check(
         )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise TypeError(f"indices must be a row of integers, got {_described(indices)}")
-    if indices.size and not (0 <= indices.min() and indices.max() < len(pictures)):
+    if indices.size and (indices.min() < 0 or indices.max() >= len(pictures)):
         raise IndexError(
             f"indices from {indices.min()} to {indices.max()} for {len(pictures)} pictures"
         )

@@ -9,21 +9,6 @@ Source: Pillow's ``src/libImaging``: Geometry.c, Blend.c, Convert.c
 import numpy as np
 
 from minidl.kernels.augment import program as p
-from minidl.kernels.random.reference import philox
-
-_SPAWN, _DRAW = 1, 0  # see minidl.random: the domains of keys and of numbers
-
-
-def stream_bits(seed: int, first: int, count: int, blocks: int) -> np.ndarray:
-    """Random uint32 words (count, 4 * blocks): row i begins the stream of picture first + i.
-
-    They are what ``minidl.random.Generator(seed).spawn(first + i).bits(4 * blocks)`` draws.
-    """
-    words = np.empty((count, 4 * blocks), np.uint32)
-    for i in range(count):
-        low, high = philox(seed, first + i, _SPAWN, 1)[:2].tolist()
-        words[i] = philox(high << 32 | low, 0, _DRAW, blocks)
-    return words
 
 
 def augment_pictures(
@@ -91,6 +76,10 @@ def _centred(height, width, cosine, sine):
     return dx, dy
 
 
+def _inside(position, size):
+    return (position >= 0) & (position < size)
+
+
 def _fixed(value):
     return int(np.floor(value * 65536 + 0.5))
 
@@ -104,7 +93,7 @@ def _rotate_nearest(picture, row, values):
     start_y = _fixed(dy - sine * 0.5 + cosine * 0.5)
     from_x = (start_x + x * _fixed(cosine) + y * _fixed(sine)) >> 16
     from_y = (start_y + x * _fixed(-sine) + y * _fixed(cosine)) >> 16
-    inside = (0 <= from_x) & (from_x < width) & (0 <= from_y) & (from_y < height)
+    inside = _inside(from_y, height) & _inside(from_x, width)
     rotated = _filled(height, width, channels, row)
     rotated[inside] = picture[from_y[inside], from_x[inside]]
     return rotated
@@ -117,7 +106,7 @@ def _rotate_bilinear(picture, row, values):
     y, x = np.mgrid[:height, :width] + 0.5
     from_x = cosine * x + sine * y + dx
     from_y = -sine * x + cosine * y + dy
-    inside = (0 <= from_x) & (from_x < width) & (0 <= from_y) & (from_y < height)
+    inside = _inside(from_y, height) & _inside(from_x, width)
     left, top = np.floor(from_x - 0.5), np.floor(from_y - 0.5)
     right_share, bottom_share = (from_x - 0.5 - left)[..., None], (from_y - 0.5 - top)[..., None]
     x0, x1 = (np.clip(left + i, 0, width - 1).astype(int) for i in (0, 1))
@@ -138,7 +127,7 @@ def _window(picture, row, values):
     seen = picture[from_y[:, None], from_x]
     if row[p.OPTION] != p.CONSTANT:
         return seen
-    inside = ((0 <= y) & (y < height))[:, None] & (0 <= x) & (x < width)
+    inside = _inside(y, height)[:, None] & _inside(x, width)
     return np.where(inside[..., None], seen, _filled(len(y), len(x), channels, row))
 
 
@@ -209,27 +198,27 @@ def _hue(picture, factor):
 
 
 def _to_hsv(picture):
-    red, green, blue = np.moveaxis(picture.astype(np.float32), -1, 0)
+    """Bytes for hue, saturation and value; the roundings to float32 are Pillow's."""
+    red, green, blue = np.moveaxis(picture, -1, 0)
     top, spread = picture.max(-1), np.ptp(picture, -1)
     span = np.maximum(spread, 1).astype(np.float32)
-    r, g, b = ((top - channel) / span for channel in (red, green, blue))
-    sector = np.where(
-        red == top, (b - g).astype(np.float64), np.where(green == top, 2.0 + r - b, 4.0 + g - r)
-    )
-    turn = np.fmod(sector.astype(np.float32) / 6.0 + 1.0, 1.0).astype(np.float32)
-    saturation = spread.astype(np.float32) / np.maximum(top, 1).astype(np.float32)
-    hue = np.where(spread == 0, 0, (turn * 255.0).astype(int))
-    return hue, (saturation * 255.0).astype(int), top.astype(int)
+    r, g, b = ((top - channel).astype(np.float32) / span for channel in (red, green, blue))
+    r, g, b = r.astype(np.float64), g.astype(np.float64), b.astype(np.float64)
+    sector = np.where(red == top, b - g, np.where(green == top, 2.0 + r - b, 4.0 + g - r))
+    turn = np.fmod(sector.astype(np.float32).astype(np.float64) / 6.0 + 1.0, 1.0)
+    hue = np.where(spread == 0, 0, turn.astype(np.float32).astype(np.float64) * 255.0)
+    share = spread.astype(np.float32) / np.maximum(top, 1).astype(np.float32)
+    return hue.astype(int), (share.astype(np.float64) * 255.0).astype(int), top.astype(int)
 
 
 def _to_rgb(hue, saturation, value):
     turn = hue * 6.0 / 255.0
     sector = np.floor(turn).astype(int)
-    rest = (turn - sector).astype(np.float32)
-    share = (saturation / 255.0).astype(np.float32)
+    rest, share = (
+        part.astype(np.float32).astype(np.float64) for part in (turn - sector, saturation / 255.0)
+    )
     low, falling, rising = (
-        np.floor(value * (1.0 - share.astype(np.float64) * part) + 0.5).astype(int)
-        for part in (1.0, rest.astype(np.float64), 1.0 - rest)
+        np.floor(value * (1.0 - share * part) + 0.5).astype(int) for part in (1.0, rest, 1.0 - rest)
     )
     mixes = [
         (value, rising, low),

@@ -103,12 +103,12 @@ def _pack(w, groups):
     taps = w.size // w.shape[0]
     filters = w.reshape(w.shape[0], taps)
     packed = np.zeros(groups * blocks * taps * BLOCK, w.dtype)
-    for o in range(w.shape[0]):
-        group, member = divmod(o, per_group)
-        block, lane = divmod(member, BLOCK)
-        start = (group * blocks + block) * taps * BLOCK + lane
+    for block in range(groups * blocks):
+        first = block // blocks * per_group + block % blocks * BLOCK
+        filled = min(BLOCK, per_group - block % blocks * BLOCK)
         for k in range(taps):
-            packed[start + k * BLOCK] = filters[o, k]
+            for lane in range(filled):
+                packed[(block * taps + k) * BLOCK + lane] = filters[first + lane, k]
     return packed
 
 
@@ -166,6 +166,8 @@ def correlate(x, w, bias, y, groups, grid):
     packed = _pack(w, groups)
     tile = VECTORS * lanes(x)
     area = grid.rows * grid.pitch
+    used = (y.shape[2] - 1) * grid.pitch + y.shape[3]
+    alone = (used + tile - 1) // tile * tile < area  # skipping the rest of a picture pays
     group_size = channels * grid.stride_h * grid.stride_w * grid.pictures * area
     for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
         first = chunk * grid.pictures
@@ -173,11 +175,13 @@ def correlate(x, w, bias, y, groups, grid):
         plane = (count * area + tile - 1) // tile * tile
         flat = _spread(x, first, count, height, width, grid)
         result = np.empty(groups * blocks * BLOCK * plane, x.dtype)
-        for p in range(0, plane, tile):
-            for b in range(groups * blocks):
-                start = b // blocks * group_size + p
-                at = b * taps * BLOCK
-                _tile(flat, start, offsets, taps, packed, at, result, b * BLOCK * plane + p, plane)
+        for run in range(count if alone else 1):
+            stop = run * area + used if alone else count * area
+            for p in range(run * area, stop, tile):
+                for b in range(groups * blocks):
+                    start = b // blocks * group_size + p
+                    to = b * BLOCK * plane + p
+                    _tile(flat, start, offsets, taps, packed, b * taps * BLOCK, result, to, plane)
         _gather(result, plane, bias, y, first, count, groups, grid)
 
 

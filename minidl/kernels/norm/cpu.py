@@ -74,7 +74,7 @@ def _products(g, x, c, mean):
 @threaded
 def _normalize(x, weight, bias, eps, y, mean, var, rstd):
     channels = x.shape[1]
-    count = x.shape[0] * x.shape[2]
+    count = max(x.shape[0] * x.shape[2], 1)
     for c in prange(channels):
         mean[c] = _sum(x, c) / count
         variance = _squares(x, c, mean[c]) / count
@@ -91,7 +91,7 @@ def _normalize(x, weight, bias, eps, y, mean, var, rstd):
 @threaded
 def _normalize_grad(g, x, mean, rstd, weight, g_x, g_weight, g_bias):
     channels = x.shape[1]
-    count = x.dtype.type(x.shape[0] * x.shape[2])
+    count = x.dtype.type(max(x.shape[0] * x.shape[2], 1))
     for c in prange(channels):
         total, product = _products(g, x, c, mean[c])
         g_bias[c] = total

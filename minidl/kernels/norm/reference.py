@@ -22,8 +22,9 @@ def _along_channels(values: np.ndarray, x: np.ndarray) -> np.ndarray:
     return values.reshape((1, -1) + (1,) * (x.ndim - 2))
 
 
-def _count(x: np.ndarray) -> np.float64:
-    return np.float64(x.size // max(x.shape[1], 1))
+def _count(x: np.ndarray) -> int:
+    """How many values a channel has; 1 if it has none, whose sums are 0 then and not NaN."""
+    return max(x.size // max(x.shape[1], 1), 1)
 
 
 @np.errstate(all="ignore")

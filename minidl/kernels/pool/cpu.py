@@ -1,8 +1,4 @@
-"""Pooling in Numba: planes in parallel, along the lines of each plane.
-
-The loops over a window's taps are outside and those along a line inside, where LLVM turns
-them into vectors. float16 takes the reference.
-"""
+"""Pooling in Numba: planes in parallel. float16 takes the reference."""
 
 from __future__ import annotations
 
@@ -27,43 +23,49 @@ def _planes(x: np.ndarray) -> np.ndarray:
 
 
 @jit
-def _first_inside(start, step):
-    """How many steps it takes from ``start`` to get to 0 or beyond."""
-    return max(0, (step - 1 - start) // step)
+def _inside(start, step, count, size):
+    """The first of ``start, start + step, ...`` that is not negative, and where to stop."""
+    first = start + max(0, (step - 1 - start) // step) * step
+    return first, min(start + count * step, size)
 
 
 @jit
-def _row_maximum(row, at, stride, offset, y, indices):
-    """Update the maxima of a line of windows with one tap, at ``row[j * stride + offset]``."""
-    first = _first_inside(offset, stride)
-    stop = min(y.size, (row.size - 1 - offset) // stride + 1)
-    for j in range(first, stop):
-        p = j * stride + offset
-        v = row[p]
-        better = v > y[j] or v != v
-        y[j] = v if better else y[j]
-        indices[j] = at + p if better else indices[j]
+def _larger(plane, place, best, found):
+    """The best so far and its place, or the element at ``place`` if that is larger or NaN."""
+    value = plane[place]
+    better = (value > best) | (value != value)
+    return value if better else best, place if better else found
 
 
 @threaded
 def _max_pool2d(x, y, indices, kernel, stride, padding, dilation):
     planes, height, width = x.shape
-    for plane in prange(planes):
+    step_h, step_w = dilation
+    columns = np.empty((y.shape[2], 2), np.int64)
+    for j in range(y.shape[2]):
+        start = j * stride[1] - padding[1]
+        columns[j, 0], columns[j, 1] = _inside(start, step_w, kernel[1], width)
+    small = kernel == (2, 2) and dilation == (1, 1)
+    for p in prange(planes):
+        plane = x[p].reshape(height * width)
         for i in range(y.shape[1]):
-            top = i * stride[0] - padding[0]
-            top += _first_inside(top, dilation[0]) * dilation[0]
-            bottom = min(i * stride[0] - padding[0] + kernel[0] * dilation[0], height)
+            top, bottom = _inside(i * stride[0] - padding[0], step_h, kernel[0], height)
             for j in range(y.shape[2]):
-                left = j * stride[1] - padding[1]
-                left += _first_inside(left, dilation[1]) * dilation[1]
-                y[plane, i, j] = -np.inf
-                indices[plane, i, j] = top * width + left
-            for r in range(top, bottom, dilation[0]):
-                for s in range(kernel[1]):
-                    offset = s * dilation[1] - padding[1]
-                    _row_maximum(
-                        x[plane, r], r * width, stride[1], offset, y[plane, i], indices[plane, i]
-                    )
+                left, right = columns[j, 0], columns[j, 1]
+                corner = found = top * width + left
+                best = plane[corner]
+                if small and bottom - top == 2 and right - left == 2:
+                    # the window of most networks, without the overhead of loops
+                    best, found = _larger(plane, corner, best, found)
+                    best, found = _larger(plane, corner + 1, best, found)
+                    best, found = _larger(plane, corner + width, best, found)
+                    best, found = _larger(plane, corner + width + 1, best, found)
+                else:
+                    for r in range(top, bottom, step_h):
+                        for place in range(r * width + left, r * width + right, step_w):
+                            best, found = _larger(plane, place, best, found)
+                y[p, i, j] = best
+                indices[p, i, j] = found
 
 
 def max_pool2d(

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from minidl.random import Generator, using
 
-ORDER, SAMPLE, BATCH = range(3)
-"""Which numbers a stream is for: the order, one sample, the collation of one batch."""
+ORDER, SAMPLES = range(2)
+"""What a stream derived from an epoch's seed is for."""
 
 
 class Request(NamedTuple):

@@ -15,7 +15,7 @@ from minidl.utils.data.collate import collate_single, default_collate, default_c
 from minidl.utils.data.dataset import fetches_batches
 from minidl.utils.data.epoch import Epoch
 from minidl.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from minidl.utils.data.samples import fetch_samples
+from minidl.utils.data.samples import SampleFetcher
 from minidl.utils.data.workers import Job, fetch_in_workers
 
 DEFAULT_PREFETCH = 2
@@ -144,7 +144,7 @@ class DataLoader:
         collate = self.collate_fn or (default_convert if single else default_collate)
         if single:
             collate = partial(collate_single, collate)
-        fetch = partial(fetch_samples, self.dataset, collate, epoch.seed)
+        fetch = SampleFetcher(self.dataset, collate, epoch.seed)
         if not self.num_workers:
             return (fetch(request) for request in requests)
         job = Job(self.num_workers, fetch, self.worker_init_fn, epoch.seed, self.dataset)

@@ -21,7 +21,7 @@ from minidl.random import Generator, using
 from minidl.utils.data.epoch import Request
 from minidl.utils.data.transport import Failure, pack, send
 
-PARENT_CHECK_SECONDS = 2.0
+PARENT_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)

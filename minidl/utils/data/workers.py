@@ -24,7 +24,9 @@ from minidl.utils.data.epoch import Request
 from minidl.utils.data.transport import Failure, receive
 from minidl.utils.data.worker import WorkerInfo, run_worker
 
-GRACE_SECONDS = 1.0  # for a worker to end by itself
+GRACE_SECONDS = 1.0  # for a worker whose pipe is closed to end
+# A process that a worker has forked keeps the worker's pipe and sentinel open when it dies.
+CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Workers:
         except OSError:
             self._raise_death(number)
 
-    def receive(self, timeout: float | None) -> list[tuple[int, Any]]:
+    def receive(self, timeout: float) -> list[tuple[int, Any]]:
         """At most one (number, batch) of each worker; none if none comes within ``timeout``."""
         sentinels = [process.sentinel for process in self.processes]
         ready = wait([*self.connections, *sentinels], timeout)
@@ -138,8 +140,8 @@ class Workers:
                     messages.append(receive(connection))
                 except (EOFError, OSError):
                     self._raise_death(number)
-        for number, sentinel in enumerate(sentinels):
-            if sentinel in ready:
+        for number, process in enumerate(self.processes):
+            if process.exitcode is not None:
                 self._raise_death(number)
         return messages
 
@@ -154,20 +156,19 @@ class Workers:
                     f"DataLoader timed out after {timeout} seconds: worker "
                     f"{wanted % len(self.processes)} has not delivered batch {wanted}"
                 )
-            arrived.update(self.receive(None if math.isinf(left) else left))
+            arrived.update(self.receive(min(left, CHECK_SECONDS)))
         return arrived
 
     def close(self) -> None:
-        """End all workers: they do when their pipes close, or are killed."""
+        """End all workers at once, whatever they are doing."""
         if os.getpid() != self.owner:
             return  # a copy of this object in a process that was forked from the loader's
+        for process in self.processes:
+            process.kill()  # a closed pipe would do, had not other workers copies of its end
+        for process in self.processes:
+            process.join()
         for connection in self.connections:
             connection.close()
-        deadline = time.monotonic() + GRACE_SECONDS
-        for process in self.processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            process.kill()
-            process.join()
 
     def _raise_death(self, number: int) -> NoReturn:
         process = self.processes[number]

@@ -74,7 +74,7 @@ class Layout:
                 )
             pictures.append(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
             labels += targets.tolist()
-        return np.concatenate(pictures), labels, names
+        return np.ascontiguousarray(np.concatenate(pictures)), labels, names
 
 
 def pickled(label_key: str) -> Callable[[Path], tuple[np.ndarray, np.ndarray]]:

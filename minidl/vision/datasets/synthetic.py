@@ -9,15 +9,15 @@ import numpy as np
 from minidl.random import Generator
 from minidl.vision.datasets.base import MemoryPictures
 
-_CHUNK = 1000  # pictures drawn at once: small enough for the cache
+_CHUNK = 1000  # pictures drawn at once: what they take of memory on the way stays small
 _TRAIN, _TEST = 0, 1
 
 
 class SyntheticPictures(MemoryPictures):
-    """Ten kinds of shapes and textures, in any colour, place, size and light, under noise.
+    """Ten kinds of shapes and textures, in any colour, place and size, under noise.
 
     Colours say little about the class, so a network has to find the shapes. The same
-    arguments give the same pictures on every machine.
+    arguments give the same pictures.
 
     Parameters
     ----------
@@ -78,11 +78,14 @@ def _draw(targets: np.ndarray, image_size: tuple[int, int, int], generator: Gene
 def _pictures(
     shape: Callable, count: int, image_size: tuple[int, int, int], generator: Generator
 ) -> np.ndarray:
-    """``background + (foreground - background) * shape + light + noise``, cut to bytes."""
+    """``background + (foreground - background) * shape + noise``, cut to bytes."""
     channels, height, width = image_size
     cover = shape(*_coordinates(count, height, width, generator))[..., None]
-    front, back = _colours(count, channels, generator)
-    pictures = back + (front - back) * cover
+    back, step = _colours(count, channels, generator)
+    # In 16-bit integers, with the cover in 64ths: half of float32's time.
+    pictures = step * (64 * cover).astype(np.int16)
+    pictures >>= 6
+    pictures += back
     pictures += _noise((count, height, width, channels), generator)
     return np.clip(pictures, 0, 255, out=pictures).astype(np.uint8)
 
@@ -99,19 +102,16 @@ def _coordinates(count: int, height: int, width: int, generator: Generator):
 
 
 def _colours(count: int, channels: int, generator: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two colours a picture, at least a quarter of the range apart in every channel."""
-    back = generator.uniform((count, 1, 1, channels), 0, 256)
-    step = generator.uniform((count, 1, 1, channels), 64, 128)
-    return np.where(back < 128, back + step, back - step), back
+    """A background for each picture, and the step to a foreground that is lighter."""
+    shape = (count, 1, 1, channels)
+    back, step = generator.integers(0, 160, shape), generator.integers(32, 96, shape)
+    return back.astype(np.int16), step.astype(np.int16)
 
 
 def _noise(shape: tuple[int, ...], generator: Generator) -> np.ndarray:
-    """Triangular noise from -64 to 64, and each picture a little lighter or darker."""
+    """Whole numbers from -32 to 31."""
     count = int(np.prod(shape))
-    halves = generator.bits(-(-count // 2)).view(np.uint8)
-    noise = halves[:count].astype(np.float32) + halves[-count:]
-    light = generator.uniform((shape[0], 1, 1, 1), -30, 30)
-    return (noise.reshape(shape) - 255) * np.float32(0.25) + light
+    return (generator.bits(-(-count // 4)).view(np.int8)[:count] >> 2).reshape(shape)
 
 
 # Each takes coordinates (count, height, width) and returns what share of a pixel is covered.

@@ -199,4 +199,4 @@ def _middle(length: int, window: int) -> int:
     """Where a window begins that is centred in ``length``: negative if it is the larger one."""
     if window > length:
         return -((window - length) // 2)
-    return int(round((length - window) / 2))
+    return round((length - window) / 2)

@@ -1,0 +1,196 @@
+"""The registry of kernels, and how kernels are compiled and threaded."""
+
+import math
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numba.core import event
+
+from minidl import kernels
+from minidl.kernels import jit, registry
+from minidl.kernels.special import cpu, reference
+
+
+@pytest.fixture
+def demo():
+    """A kernel with both variants, which say who they are."""
+    yield registry.Kernel("demo", numpy=lambda x: ("numpy", x), numba=lambda x: ("numba", x))
+    del registry.kernels["demo"]
+
+
+@pytest.fixture
+def plain():
+    yield registry.Kernel("plain", numpy=lambda: "numpy")
+    del registry.kernels["plain"]
+
+
+# --------------------------------------------------------------------------- the registry
+
+
+def test_the_active_set_serves(demo):
+    with kernels.use_kernels("numba"):
+        assert demo(1) == ("numba", 1)
+        with kernels.use_kernels("numpy"):
+            assert demo(2) == ("numpy", 2)
+        assert demo.serving == "numba"
+
+
+def test_a_set_ends_with_its_block_even_on_an_error(demo):
+    before = demo.serving
+    with pytest.raises(ZeroDivisionError), kernels.use_kernels("numpy"):
+        raise ZeroDivisionError
+    assert demo.serving == before
+
+
+def test_the_reference_stands_in(plain):
+    with kernels.use_kernels("numba"):
+        assert plain() == "numpy"
+        assert plain.serving == "numpy"
+
+
+def test_a_set_is_one_threads_own(demo):
+    seen = []
+    with kernels.use_kernels("numpy"):
+        thread = threading.Thread(target=lambda: seen.append(demo.serving))
+        thread.start()
+        thread.join()
+    assert seen == [registry._Active.name]
+
+
+def test_a_kernel_needs_its_reference():
+    with pytest.raises(TypeError, match="needs its reference"):
+        registry.Kernel("half", numba=abs)
+
+
+def test_unknown_sets_are_refused():
+    with pytest.raises(ValueError, match="no kernel set 'cude'; choose from numba, numpy"):
+        registry.Kernel("other", numpy=abs, cude=abs)
+    with pytest.raises(ValueError, match="no kernel set 'cude'"), kernels.use_kernels("cude"):
+        pass
+
+
+def test_table(plain, demo, capsys):
+    with kernels.use_kernels("numba"):
+        kernels.table()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["kernel", "cpu", "variants"]
+    assert ["demo", "numba", "numpy,", "numba"] in lines
+    assert ["plain", "numpy", "numpy"] in lines
+    assert len(lines) == 1 + len(registry.kernels)
+
+
+# --------------------------------------------------------------------------- compilation
+
+
+class Build:
+    """Stands for a compiled function and counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    monkeypatch.setattr(jit.numba, "get_num_threads", lambda: 2)
+    kernel = jit.threaded(lambda: None)
+    kernel.serial, kernel.parallel = Build(), Build()
+    return kernel
+
+
+def test_much_work_takes_threads(kernel):
+    kernel(jit.THREAD_WORK)
+    assert (kernel.serial.calls, kernel.parallel.calls) == (0, 1)
+
+
+def test_little_work_takes_none(kernel):
+    kernel(jit.THREAD_WORK - 1)
+    assert (kernel.serial.calls, kernel.parallel.calls) == (1, 0)
+
+
+def test_single_threaded(kernel):
+    with kernels.single_threaded():
+        kernel(jit.THREAD_WORK)
+    kernel(jit.THREAD_WORK)
+    assert (kernel.serial.calls, kernel.parallel.calls) == (1, 1)
+
+
+def test_one_thread_needs_no_parallel_build(kernel, monkeypatch):
+    monkeypatch.setattr(jit.numba, "get_num_threads", lambda: 1)
+    kernel(jit.THREAD_WORK)
+    assert (kernel.serial.calls, kernel.parallel.calls) == (1, 0)
+
+
+def test_number_of_threads():
+    before = kernels.get_num_threads()
+    kernels.set_num_threads(1)
+    assert kernels.get_num_threads() == 1
+    kernels.set_num_threads(before)
+    with pytest.raises(ValueError, match=r"set_num_threads\(0\): this process can use 1 to"):
+        kernels.set_num_threads(0)
+
+
+@pytest.mark.parametrize("module, said", [("minidl.kernels.demo", True), ("elsewhere", False)])
+def test_compiling_is_announced(module, said, capsys):
+    def stencil():
+        pass
+
+    stencil.__module__ = module
+    compiling = {"dispatcher": SimpleNamespace(py_func=stencil)}
+    with event.trigger_event("numba:compile", data=compiling):
+        pass
+    notice = "minidl: compiling demo.stencil (once, then cached)\n"
+    assert capsys.readouterr().err == (notice if said else "")
+
+
+IMPORT_ONLY = """
+import gc, sys
+import minidl
+from numba.core.dispatcher import Dispatcher
+ours = [d for d in gc.get_objects() if isinstance(d, Dispatcher)]
+ours = [d.py_func for d in ours if d.py_func.__module__.startswith("minidl.")]
+compiled = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.signatures]
+compiled = [d.py_func for d in compiled if d.py_func.__module__.startswith("minidl.")]
+assert ours and not compiled, compiled
+assert not {"cupy", "torch", "hypothesis", "pytest"} & set(sys.modules)
+"""
+
+
+def test_importing_compiles_nothing_and_stays_light():
+    subprocess.run([sys.executable, "-c", IMPORT_ONLY], check=True, timeout=120)
+
+
+# --------------------------------------------------------------------------- special functions
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-15), ("float32", 3e-7)])
+def test_erf(dtype, tolerance):
+    x = np.linspace(-5, 5, 101).astype(dtype).reshape(1, 101)[:, ::2]
+    expected = np.array([[math.erf(value) for value in row] for row in x])
+    for variant in (reference.erf, cpu.erf):
+        found = variant(x)
+        assert found.dtype == x.dtype
+        assert found.shape == x.shape
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def test_erf_of_special_values():
+    x = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0])
+    for variant in (reference.erf, cpu.erf):
+        np.testing.assert_array_equal(variant(x), [1, -1, np.nan, 0, -0.0])
+        assert variant(np.zeros((2, 0))).shape == (2, 0)
+        assert variant(np.float32(0.5).reshape(())).shape == ()
+        assert variant(np.array([0.5], np.float16)).dtype == np.float16
+
+
+def test_erf_does_not_depend_on_threads():
+    x = np.linspace(-3, 3, jit.THREAD_WORK // 10, dtype=np.float32)
+    with kernels.single_threaded():
+        alone = cpu.erf(x)
+    np.testing.assert_array_equal(cpu.erf(x), alone)
