@@ -58,6 +58,8 @@ def save(obj: Any, path: str | os.PathLike) -> None:
     ------
     TypeError
         Naming the place in ``obj`` of what a checkpoint cannot hold.
+    ValueError
+        If ``obj`` contains itself, or too many numbers and strings outside of arrays.
     OSError
         If the file cannot be written; one that was there is left as it was.
     """

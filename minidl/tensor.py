@@ -286,7 +286,8 @@ class Tensor(TensorBase):
     __le__ = le = ops.le
     __gt__ = gt = ops.gt
     __ge__ = ge = ops.ge
-    eq, ne, matmul = ops.eq, ops.ne, ops.matmul
+    __matmul__ = matmul = ops.matmul
+    eq, ne = ops.eq, ops.ne
     __and__ = __rand__ = comparison.bitwise_and
     __or__ = __ror__ = comparison.bitwise_or
     __xor__ = __rxor__ = comparison.bitwise_xor
@@ -300,9 +301,6 @@ class Tensor(TensorBase):
 
     def __ne__(self, other: object) -> Any:
         return ops.ne(self, other) if isinstance(other, _OPERANDS) else NotImplemented
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, creation.as_tensor(other))
 
     def __rsub__(self, other: Any) -> Tensor:
         return ops.sub(other, self)
@@ -320,7 +318,7 @@ class Tensor(TensorBase):
         return ops.floor_divide(other, self)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return ops.matmul(creation.as_tensor(other), self)
+        return ops.matmul(other, self)
 
     # ----------------------------------------------------------------- operators as methods
 

@@ -38,7 +38,7 @@ def test_promotion_is_pytorchs():
 
 
 def test_promotion_in_short():
-    batch, number = np.ones(2, np.float32), np.float64(1.0).reshape(())
+    batch, number = np.ones(2, np.float32), np.array(1.0)
     assert backend.result_type(batch, np.ones(2, np.int64)) == np.float32
     assert backend.result_type(batch, number) == np.float32
     assert backend.result_type(np.ones(2, np.int64), number) == np.float64

@@ -23,7 +23,7 @@ def directional_difference(model, parameter, direction, pictures, labels, step=1
     return (values[0] - values[1]) / (2 * step)
 
 
-@pytest.mark.parametrize("kernel_set", minidl.kernels.SETS)
+@pytest.mark.parametrize("kernel_set", minidl.kernels.registry.SETS)
 @pytest.mark.parametrize("make", [ArticleNet, fast_net])
 def test_gradient_of_every_parameter(make, kernel_set):
     minidl.manual_seed(3)

@@ -153,11 +153,11 @@ IMPORT_ONLY = """
 import gc, sys
 import minidl
 from numba.core.dispatcher import Dispatcher
-ours = [d for d in gc.get_objects() if isinstance(d, Dispatcher)]
-ours = [d.py_func for d in ours if d.py_func.__module__.startswith("minidl.")]
-compiled = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.signatures]
-compiled = [d.py_func for d in compiled if d.py_func.__module__.startswith("minidl.")]
-assert ours and not compiled, compiled
+
+kernels = [d for d in gc.get_objects() if isinstance(d, Dispatcher)]
+kernels = [d for d in kernels if d.py_func.__module__.startswith("minidl.")]
+assert kernels
+assert not [d.py_func.__name__ for d in kernels if d.signatures]
 assert not {"cupy", "torch", "hypothesis", "pytest"} & set(sys.modules)
 """
 

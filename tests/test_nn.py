@@ -171,6 +171,8 @@ def test_conversion_keeps_integers_and_converts_gradients():
 def test_conversion_is_noticed_by_a_graph_that_saved_the_weight():
     layer = nn.Linear(2, 2)
     loss = layer(minidl.ones(1, 2, requires_grad=True)).sum()
+    layer.float()  # changes nothing
+    loss.backward(retain_graph=True)
     layer.double()
     with pytest.raises(RuntimeError, match="changed in place"):
         loss.backward()

@@ -372,6 +372,15 @@ def test_loading_copies_and_converts():
     assert saved["state"][0]["step"].item() == before
 
 
+def test_loading_a_velocity_that_has_not_begun():
+    params, optimizer = trained("SGD", {"momentum": 0.9}, steps=0)
+    saved = optimizer.state_dict()
+    saved["state"] = {0: {"momentum_buffer": None}}  # as older versions of PyTorch have it
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert optimizer.state[params[0]]["momentum_buffer"].tolist() == [0.5, pytest.approx(0.2)]
+
+
 def test_loading_refuses_what_does_not_fit():
     _, optimizer = trained("SGD", {"momentum": 0.9})
     good = copy.deepcopy(optimizer.state_dict())

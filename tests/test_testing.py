@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
-from minidl.autograd import fused, op
+from minidl.autograd import Leaf, fused, op
 from minidl.kernels import Kernel
 from minidl.testing import check_grads, plugin, strategies
 from minidl.testing.against_torch import counterpart
@@ -51,12 +51,19 @@ def test_check_grads_names_the_argument_the_index_and_both_numbers(size):
     wrong[77] = 2.0
     square = faulty(lambda g, _y, x: g * x * 2 * minidl.tensor(wrong))
     values = np.linspace(1.0, 2.0, size)
+    calls = []
+
+    def f(a, b):
+        calls.append(1)
+        return (a + square(b)).sum()
+
     message = (
         r"input 1 \(b\), derivative of order 1, disagrees most at index \(77,\): "
         f"computed {4 * values[77]:.10g}, numerical {str(2 * values[77])[:6]}"
     )
     with pytest.raises(AssertionError, match=message):
-        check_grads(lambda a, b: (a + square(b)).sum(), [values, values])
+        check_grads(f, [values, values])
+    assert len(calls) < 600  # not two for each of the 5000 elements
 
 
 def test_check_grads_looks_at_the_second_derivative():
@@ -200,6 +207,15 @@ def disagrees_with_its_reference(forward=2.0, backward=2.0):
 def test_suite_finds(make, message):
     with pytest.raises(AssertionError, match=message):
         check_operator(Case(make(), st.nothing(), torch=None), Sample(VALUES))
+
+
+def test_suite_finds_gradients_that_share_memory(monkeypatch):
+    def accumulate(self, gradient):
+        self.tensor().grad = gradient
+
+    monkeypatch.setattr(Leaf, "accumulate", accumulate)
+    with pytest.raises(AssertionError, match="gradient of input 0 shares memory"):
+        check_operator(Case(minidl.add, st.nothing()), Sample(VALUES, VALUES + 1))
 
 
 def test_suite_accepts_operators_of_every_kind():

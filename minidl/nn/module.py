@@ -293,8 +293,8 @@ class Module:
             raise TypeError(f"a module can be converted to a floating-point dtype, not to {dtype}")
         for tensor in [*self.parameters(), *self.buffers()]:
             for each in (tensor, tensor.grad):
-                if each is not None and each.is_floating_point():
-                    each.array = each.array.astype(dtype, copy=False)
+                if each is not None and each.is_floating_point() and each.dtype != dtype:
+                    each.array = each.array.astype(dtype)
                     each.version[0] += 1  # a graph that saved the old values must notice
 
     def half(self) -> Module:

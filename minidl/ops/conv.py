@@ -270,11 +270,11 @@ def _check(input: Any, weight: Any, bias: Any, groups: int) -> None:
 def _check_bias_and_dtypes(input: Any, weight: Any, bias: Any, filters: int) -> None:
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"bias must have shape ({filters},), got {bias.shape}")
-    dtypes = {str(x.dtype) for x in (input, weight, bias) if x is not None}
-    if len(dtypes) > 1 or input.dtype.kind != "f":
+    operands = [x for x in (input, weight, bias) if x is not None]
+    if input.dtype.kind != "f" or any(x.dtype != input.dtype for x in operands):
+        names = " and ".join(sorted({str(x.dtype) for x in operands}))
         raise TypeError(
-            f"wants floating-point operands of one dtype, got {' and '.join(sorted(dtypes))}; "
-            "convert with .to(dtype)"
+            f"wants floating-point operands of one dtype, got {names}; convert with .to(dtype)"
         )
 
 

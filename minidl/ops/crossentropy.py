@@ -128,14 +128,13 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction):
 
 @_cross_entropy.backward("input")
 @quiet
-def _(g, residuals, input, target, _weight, ignore_index, smoothing, _reduction):
+def _(g, residuals, input, target, _weight, ignore_index, smoothing, reduction):
     weights, logsumexp, share = residuals
-    rows = np.broadcast_to(g * share, len(input))
-    return (
-        kernels.cross_entropy_grad(
-            rows, input, target, weights, smoothing, ignore_index, logsumexp
-        ),
+    rows = g * share if reduction == "none" else np.full(len(input), g * share)
+    g_input = kernels.cross_entropy_grad(
+        rows, input, target, weights, smoothing, ignore_index, logsumexp
     )
+    return (g_input,)
 
 
 # --------------------------------------------------------------------------- public

@@ -54,8 +54,9 @@ def matmul(input: Any, other: Any) -> Any:
     ``(..., n, k) @ (..., k, m) -> (..., n, m)``; a vector counts as a row on the left and
     as a column on the right, and its dimension is dropped from the result.
     """
-    if not isinstance(other, TensorBase):
-        raise TypeError(f"matmul: wants two tensors, got {type(other).__name__}")
+    for operand in (input, other):
+        if not isinstance(operand, TensorBase):
+            raise TypeError(f"matmul: wants two tensors, got {type(operand).__name__}")
     if input.ndim > 1 and other.ndim > 1:
         return _matmul(input, other)
     if input.ndim == 0 or other.ndim == 0 or input.shape[-1] != other.shape[-2:][0]:

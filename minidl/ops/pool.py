@@ -122,8 +122,9 @@ def max_pool2d(
         _out_size("max_pool2d", input, axis, kernel, stride, padding, dilation, ceil_mode)
         for axis in (0, 1)
     )
-    for axis in (0, 1):
-        _check_not_empty(input, axis, size, kernel, stride, padding, dilation)
+    if dilation != (1, 1):
+        for axis in (0, 1):
+            _check_not_empty(input, axis, size, kernel, stride, padding, dilation)
     batched = input.ndim == 4
     found = _max_pool2d(
         input if batched else unsqueeze(input, 0), kernel, stride, padding, dilation, size

@@ -243,7 +243,10 @@ _norm.vjp(_norm_rule)
 @op
 @quiet
 def logsumexp(input, dim, keepdim=False):
-    """log(sum(exp(x))) along ``dim``, without overflow; of no elements it is -inf."""
+    """log(sum(exp(x))) along ``dim``, without overflow; of no elements it is -inf.
+
+    Where it is -inf its gradient is 0, so that rows that are masked out do no harm.
+    """
     axis, x = _reduced(dim, input.ndim), floating(input)
     wide = x.astype(accumulator(x.dtype), copy=False)
     top = wide.max(axis=axis, keepdims=True, initial=-np.inf)

@@ -32,7 +32,8 @@ def augment_pictures(
 ) -> np.ndarray:
     """Apply a program to some of ``pictures``; see the reference."""
     p.check(pictures, indices, program, parameters, table)
-    if not pictures.flags.c_contiguous:  # copy those that are wanted, not the whole data set
+    if not (pictures.flags.c_contiguous and pictures.flags.writeable):
+        # Another kind of array means another compilation: copy the pictures that are wanted.
         pictures, indices = np.ascontiguousarray(pictures[indices]), np.arange(len(indices))
     height, width = final_size(program)
     _, full_height, full_width, channels = pictures.shape
@@ -394,7 +395,7 @@ def _erase(out, row, values):
         out[c, top : top + height, left : left + width] = row[p.FIRST + c]
 
 
-@jit
+@jit_exact
 def _normalize(out, row):
     for c in range(len(out)):
         mean, deviation = np.float32(row[p.FIRST + c]), np.float32(row[p.SECOND + c])

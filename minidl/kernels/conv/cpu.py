@@ -22,8 +22,8 @@ Padding = tuple[int, int, int, int]
 CHUNK = 1024
 """About how many positions of each channel are worked on at a time."""
 
-SIMD = 8
-"""Multiply-adds that take as long as one of a plain loop: vectors do that many at once."""
+SIMD = 4
+"""How many multiply-adds count as one of a plain loop, seeing that vectors do many at once."""
 
 
 def conv2d(

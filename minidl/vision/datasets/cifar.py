@@ -36,11 +36,11 @@ class _CIFAR(MemoryPictures):
     ):
         super().__init__(root, transform, target_transform)
         self.train = train
-        found = self._find()
+        found = self._find(root)
         if found is None and download:
             official = self.layouts[0]
             download_folder(self.url, self.md5, Path(root), official.folder, official.files)
-            found = self._find()
+            found = self._find(root)
         if found is None:
             folders = " or ".join(layout.folder for layout in self.layouts)
             raise RuntimeError(
@@ -50,9 +50,15 @@ class _CIFAR(MemoryPictures):
         layout, folder = found
         self.data, self.targets, self.classes = layout.load(folder, train)
 
-    def _find(self) -> tuple[Layout, Path] | None:
-        for layout in self.layouts:
-            folder = layout.find(Path(self.root))
+    @classmethod
+    def present(cls, root: str | os.PathLike) -> bool:
+        """Whether ``root`` holds this data set, in one of the official layouts."""
+        return cls._find(root) is not None
+
+    @classmethod
+    def _find(cls, root: str | os.PathLike) -> tuple[Layout, Path] | None:
+        for layout in cls.layouts:
+            folder = layout.find(Path(root))
             if folder is not None:
                 return layout, folder
         return None
