@@ -10,34 +10,46 @@ import numpy as np
 DIGITS = 4
 """Decimal places of numbers that are not whole."""
 
+THRESHOLD, EDGE = 1000, 3
+"""Of tensors with more elements only the first and last few along each dimension are shown."""
+
 
 def values_text(array: Any, prefix: str = "tensor(") -> str:
     """The values of ``array``, the inner part of large ones left out; ``prefix`` sets the indent.
 
     Floating-point numbers share one format: without decimals if all are whole, in powers
-    of ten if the largest is beyond 1e8, a thousand times the smallest, or the smallest
+    of ten if the largest is beyond 1e8 or a thousand times the smallest, or the smallest
     below 1e-4, and with four decimals otherwise.
     """
+    number = _number_format(_shown(array)) if array.dtype.kind == "f" else None
     return np.array2string(
         array,
         max_line_width=80,
         separator=", ",
         prefix=prefix,
-        threshold=1000,
-        formatter={"float_kind": _number_format(array)} if array.dtype.kind == "f" else None,
+        threshold=THRESHOLD,
+        edgeitems=EDGE,
+        formatter=number and {"float_kind": number},
     )
 
 
-def _number_format(array: Any) -> Callable[[float], str]:
-    finite = np.abs(array[np.isfinite(array) & (array != 0)].astype(np.float64))
-    smallest, largest = (finite.min(), finite.max()) if finite.size else (1.0, 1.0)
-    whole = bool((finite == np.floor(finite)).all())
-    if largest > 1e8 or largest > 1000 * smallest or (not whole and smallest < 1e-4):
+def _shown(array: Any) -> Any:
+    """The elements that are printed, as an array."""
+    if array.size <= THRESHOLD:
+        return array
+    ends = [[*range(n)] if n <= 2 * EDGE else [*range(EDGE), *range(-EDGE, 0)] for n in array.shape]
+    return array[np.ix_(*ends)]
+
+
+def _number_format(shown: Any) -> Callable[[float], str]:
+    values = shown[np.isfinite(shown) & (shown != 0)].astype(np.float64)
+    sizes = np.abs(values) if values.size else np.ones(1)
+    whole = bool((sizes == np.floor(sizes)).all())
+    if sizes.max() > 1e8 or sizes.max() > 1000 * sizes.min() or (not whole and sizes.min() < 1e-4):
         form = f".{DIGITS}e"
     else:
         form = ".0f" if whole else f".{DIGITS}f"
-    texts = [_formatted(value, form) for value in array.ravel()] if array.size <= 1000 else []
-    width = max(map(len, texts), default=0)
+    width = max((len(_formatted(value, form)) for value in values), default=0)
     return lambda value: _formatted(value, form).rjust(width)
 
 

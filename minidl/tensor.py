@@ -425,7 +425,7 @@ class Tensor(TensorBase):
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        return isinstance(value, _OPERANDS) and bool((self == value).any())
 
     def __bool__(self) -> bool:
         if self.array.size != 1:

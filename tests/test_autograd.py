@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl.autograd import backward, grad, op
+from minidl.autograd import backward, fused, grad, op
 from minidl.testing import check_grads
 
 
@@ -55,6 +55,16 @@ def test_backward_with_create_graph_leaves_a_grad_that_can_be_differentiated():
     first.backward()
     assert first.item() == 27.0
     assert x.grad.item() == 18.0
+
+
+def test_recorded_gradients_add_up():
+    x = leaf(3.0)
+    for _ in range(2):
+        (x**3).backward(create_graph=True)
+    total, x.grad = x.grad, None
+    assert total.item() == 54.0
+    total.backward()
+    assert x.grad.item() == 36.0
 
 
 def test_gradient_penalty_mixes_first_and_second_derivatives():
@@ -160,6 +170,31 @@ def test_several_results():
     check_grads(lambda x: halves(x * x), [x.detach()])
 
 
+def test_fused_operators_take_names_and_explain_errors():
+    @fused(reference=lambda x, scale=2.0: x * scale)
+    def scaled(x, scale=2.0):
+        if scale == 0:
+            raise ValueError("scale is 0")
+        return (x * scale, x.sum()), None
+
+    @scaled.backward("x")
+    def _(g, residuals, x, scale):
+        return (g * scale,)
+
+    x = leaf([1.0, 2.0])
+    for result, by_product in (scaled(x), scaled(x, scale=2.0), scaled(scale=2.0, x=x)):
+        assert result.tolist() == [2.0, 4.0] and not by_product.requires_grad
+        assert grad(result.sum(), x)[0].tolist() == [2.0, 2.0]
+    with pytest.raises(ValueError, match=r"scaled\(float64\[2\], 0\): scale is 0"):
+        scaled(x, 0)
+    with pytest.raises(TypeError, match="misses its argument 'x'"):
+        scaled()
+    with pytest.raises(TypeError, match="does not take size"):
+        scaled(x, size=3)
+    with pytest.raises(TypeError, match="does not take 3 arguments"):
+        scaled(x, 1, 2)
+
+
 # --------------------------------------------------------------------------- hooks
 
 
@@ -193,6 +228,19 @@ def test_hooks_can_be_removed():
         (x * 1).backward()
     (x * 1).backward()
     assert len(calls) == 2
+
+
+def test_a_hook_on_a_result_that_nothing_used_is_not_called():
+    @op
+    def twice(x):
+        return x + 0, x * 2
+
+    twice.vjp(lambda g, _y, _x: g[0])
+    x = leaf(1.0)
+    first, second = twice(x)
+    second.register_hook(lambda g: pytest.fail("it has no gradient"))
+    first.backward()
+    assert x.grad.item() == 1.0
 
 
 def test_hooks_run_in_grad_too():

@@ -107,13 +107,13 @@ def test_batches_can_be_written_to_and_may_be_empty_or_not_contiguous():
 
 
 def test_large_index_lists_and_large_batches_do_not_block_each_other():
-    # Far more than a pipe holds both ways, while nobody reads the results.
-    data = Calls(lambda i: np.full(8, i), 60_000)
-    batches = iter(DataLoader(data, 20_000, num_workers=1, prefetch_factor=3))
-    first = next(batches)
+    # Both ways far more than a pipe holds, while nobody reads the results.
+    requests = [[bytes([number]) * 1_000_000] for number in range(8)]
+    data = Calls(lambda index: np.full(1_000_000, index[0]))
+    batches = iter(DataLoader(data, batch_sampler=requests, num_workers=1, prefetch_factor=4))
+    assert next(batches).numpy().max() == 0
     time.sleep(0.1)
-    total = first.sum().item() + sum(batch.sum().item() for batch in batches)
-    assert total == 8 * 60_000 * 59_999 // 2
+    assert [batch.numpy().max() for batch in batches] == list(range(1, 8))
 
 
 def test_workers_know_themselves():
@@ -151,10 +151,10 @@ def test_worker_init_fn_runs_first():
     assert prepared == []
 
 
-def test_no_more_is_fetched_than_asked_for(tmp_path):
+def test_exactly_so_much_is_fetched_ahead(tmp_path):
     def touch(index):
         (tmp_path / str(index)).touch()
-        return index
+        return np.zeros(100_000)  # which a pipe does not hold: the worker must not wait for it
 
     batches = iter(DataLoader(Calls(touch, 100), num_workers=2, prefetch_factor=3))
     next(batches)
@@ -299,7 +299,7 @@ def test_a_worker_that_hangs():
     assert [next(batches).item() for _ in range(3)] == [0, 1, 2]
     with pytest.raises(RuntimeError, match=r"timed out after 0\.3 seconds: worker 1 .* batch 3"):
         next(batches)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
     assert not multiprocessing.active_children()
 
 
@@ -308,7 +308,7 @@ def test_a_worker_that_hangs():
 
 def test_workers_end_when_the_iterator_is_dropped():
     def sample(index):
-        time.sleep(0.2 if index else 0)
+        time.sleep(30 if index else 0)
         return index
 
     batches = iter(DataLoader(Calls(sample, 100), num_workers=2))
@@ -317,7 +317,7 @@ def test_workers_end_when_the_iterator_is_dropped():
     begin = time.monotonic()
     del batches
     assert not multiprocessing.active_children()
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10
 
 
 def test_two_loaders_at_a_time():
@@ -333,11 +333,9 @@ def test_two_loaders_at_a_time():
 
 def test_two_loaders_side_by_side():
     short, long = (DataLoader(Calls(lambda i: i, size), num_workers=2) for size in (3, 6))
-    begin = time.monotonic()
     assert [(x.item(), y.item()) for x, y in zip(short, long)] == [(0, 0), (1, 1), (2, 2)]
     gc.collect()
     assert not multiprocessing.active_children()
-    assert time.monotonic() - begin < 0.9  # the younger workers have copies of the older's pipes
 
 
 def test_a_forked_copy_of_the_workers_leaves_them_alone():
@@ -392,11 +390,11 @@ def running(sleep, witness=False):
     return program, pids
 
 
-@pytest.mark.parametrize(("sleep", "witness"), [(0.01, False), (0.3, False), (0.01, True)])
+@pytest.mark.parametrize(("sleep", "witness"), [(0.01, False), (0.2, True)])
 def test_workers_end_when_their_parent_is_killed(sleep, witness):
     program, pids = running(sleep, witness)
     program.kill()
-    assert in_time(lambda: not any(map(alive, pids)), 4 if witness else 1)
+    assert in_time(lambda: not any(map(alive, pids)), 10 if witness else 2.5)
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
 

@@ -45,6 +45,8 @@ _matmul.vjp(lambda g, _y, _a, b: _matmul(g, mT(b)), _matmul_right_rule)
 
 def _rows(x: Any) -> Any:
     """All but the last dimension as one."""
+    if x.ndim == 2:
+        return x
     return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 

@@ -47,6 +47,13 @@ def floating(x: Any) -> Any:
     return x if x.dtype.kind == "f" else x.astype(get_default_dtype())
 
 
+def fractional(x: Any) -> Any:
+    """``x``; TypeError unless it is floating point already."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"wants floating-point numbers, got {x.dtype}; convert with .float() first")
+    return x
+
+
 def accumulator(dtype: np.dtype) -> np.dtype:
     """The dtype to add up elements of ``dtype`` in: float16 is too short for sums."""
     return float32 if dtype == float16 else dtype

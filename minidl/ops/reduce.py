@@ -19,7 +19,7 @@ from minidl.ops.arithmetic import div
 from minidl.ops.comparison import eq, maximum, minimum, where
 from minidl.ops.elementwise import abs, exp, sign, to
 from minidl.ops.index import gather, values_and_indices
-from minidl.ops.operands import accumulator, floating, quiet
+from minidl.ops.operands import accumulator, floating, fractional, quiet
 from minidl.ops.shape import axes, axis_of, expand, flip, permute, reshape, squeeze, unsqueeze
 
 
@@ -28,28 +28,22 @@ def _reduced(dim: Any, ndim: int) -> tuple[int, ...]:
     return axes(None if isinstance(dim, Sequence) and not dim else dim, ndim)
 
 
-def kept_shape(shape: tuple[int, ...], dim: Any) -> tuple[int, ...]:
+def _kept_shape(shape: tuple[int, ...], dim: Any) -> tuple[int, ...]:
     """``shape`` with the reduced dimensions as 1."""
     reduced = _reduced(dim, len(shape))
     return tuple(1 if i in reduced else size for i, size in enumerate(shape))
 
 
-def unreduced(reduced: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+def _unreduced(reduced: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     """A reduction of ``x``, or its gradient, repeated along the reduced dimensions."""
     if not keepdim:
-        reduced = reshape(reduced, kept_shape(x.shape, dim))
+        reduced = reshape(reduced, _kept_shape(x.shape, dim))
     return expand(reduced, x.shape)
 
 
-def count(x: Any, dim: Any) -> int:
+def _count(x: Any, dim: Any) -> int:
     """How many elements of ``x`` go into one result."""
     return math.prod(x.shape[axis] for axis in _reduced(dim, len(x.shape)))
-
-
-def _fractional(x: Any) -> Any:
-    if x.dtype.kind != "f":
-        raise TypeError(f"wants floating-point numbers, got {x.dtype}; pass dtype=float32, say")
-    return x
 
 
 def _total_dtype(x: Any, dtype: Any) -> Any:
@@ -71,7 +65,7 @@ def sum(input, dim=None, keepdim=False, dtype=None):
     return total.astype(dtype, copy=False)
 
 
-sum.vjp(lambda g, _y, _x, dim, keepdim, _dtype: unreduced(g, _x, dim, keepdim))
+sum.vjp(lambda g, _y, _x, dim, keepdim, _dtype: _unreduced(g, _x, dim, keepdim))
 
 
 @op
@@ -94,13 +88,13 @@ sum_to_size.vjp(lambda g, _y, _x, _size: expand(g, _x.shape))
 @quiet
 def mean(input, dim=None, keepdim=False, dtype=None):
     """The arithmetic mean; of no elements it is NaN."""
-    dtype = _fractional(input).dtype if dtype is None else np.dtype(dtype)
+    dtype = fractional(input).dtype if dtype is None else np.dtype(dtype)
     axis = _reduced(dim, input.ndim)
     total = input.sum(axis=axis, keepdims=keepdim, dtype=accumulator(dtype))
-    return (total / count(input, dim)).astype(dtype, copy=False)
+    return (total / _count(input, dim)).astype(dtype, copy=False)
 
 
-mean.vjp(lambda g, _y, _x, dim, keepdim, _dtype: unreduced(g / count(_x, dim), _x, dim, keepdim))
+mean.vjp(lambda g, _y, _x, dim, keepdim, _dtype: _unreduced(g / _count(_x, dim), _x, dim, keepdim))
 
 
 @op
@@ -126,8 +120,8 @@ cumsum.vjp(lambda g, _y, _x, dim, _dtype: flip(cumsum(flip(g, dim), dim), dim))
 
 def _moments(x: Any, dim: Any, correction: float, keepdim: bool) -> Any:
     axis = _reduced(dim, x.ndim)
-    x = _fractional(x).astype(accumulator(x.dtype), copy=False)
-    n = count(x, dim)
+    x = fractional(x).astype(accumulator(x.dtype), copy=False)
+    n = _count(x, dim)
     centred = x - x.sum(axis=axis, keepdims=True) / n
     return (centred * centred).sum(axis=axis, keepdims=keepdim) / builtins.max(n - correction, 0)
 
@@ -139,8 +133,8 @@ def _var(input, dim, correction, keepdim):
 
 
 def _var_rule(g, _y, x, dim, correction, keepdim):
-    scaled = g * 2.0 / builtins.max(count(x, dim) - correction, 0)
-    return unreduced(scaled, x, dim, keepdim) * (x - mean(x, dim, True))
+    scaled = g * 2.0 / builtins.max(_count(x, dim) - correction, 0)
+    return _unreduced(scaled, x, dim, keepdim) * (x - mean(x, dim, True))
 
 
 _var.vjp(_var_rule)
@@ -215,7 +209,7 @@ def norm(
 @op
 @quiet
 def _norm(input, p, dim, keepdim):
-    axis, dtype = _reduced(dim, input.ndim), accumulator(_fractional(input).dtype)
+    axis, dtype = _reduced(dim, input.ndim), accumulator(fractional(input).dtype)
     x = xp(input).abs(input).astype(dtype, copy=False)
     powers = x * x if p == 2 else x**p
     total = powers.sum(axis=axis, keepdims=keepdim)
@@ -224,9 +218,9 @@ def _norm(input, p, dim, keepdim):
 
 
 def _norm_rule(g, y, x, p, dim, keepdim):
-    length = unreduced(y, x, dim, keepdim)
+    length = _unreduced(y, x, dim, keepdim)
     is_zero = eq(length, 0)
-    scale = unreduced(g, x, dim, keepdim) / where(is_zero, 1.0, length) ** (p - 1)
+    scale = _unreduced(g, x, dim, keepdim) / where(is_zero, 1.0, length) ** (p - 1)
     return where(is_zero, 0.0, scale) * _signed_power(x, p - 1)
 
 
@@ -256,9 +250,9 @@ def logsumexp(input, dim, keepdim=False):
 
 
 def _logsumexp_rule(g, y, x, dim, keepdim):
-    total = unreduced(y, x, dim, keepdim)
+    total = _unreduced(y, x, dim, keepdim)
     weight = exp(x - where(total == -math.inf, 0.0, total))
-    return unreduced(g, x, dim, keepdim) * weight
+    return _unreduced(g, x, dim, keepdim) * weight
 
 
 logsumexp.vjp(_logsumexp_rule)
@@ -281,9 +275,9 @@ def _prod_rule(g, _y, x, dim, keepdim, _dtype):
     reduced = _reduced(dim, x.ndim)
     order = (*(i for i in range(x.ndim) if i not in reduced), *reduced)
     moved = permute(x, order)
-    rows = reshape(moved, (*moved.shape[: x.ndim - len(reduced)], count(x, dim)))
+    rows = reshape(moved, (*moved.shape[: x.ndim - len(reduced)], _count(x, dim)))
     others = permute(reshape(_others(rows), moved.shape), np.argsort(order).tolist())
-    return unreduced(g, x, dim, keepdim) * others
+    return _unreduced(g, x, dim, keepdim) * others
 
 
 prod.vjp(_prod_rule)
@@ -326,8 +320,8 @@ def amin(input, dim=None, keepdim=False):
 
 
 def _extreme_rule(g, y, x, dim, keepdim):
-    chosen = to(eq(x, unreduced(y, x, dim, keepdim)), x.dtype)
-    return unreduced(g, x, dim, keepdim) * div(chosen, sum(chosen, dim, True))
+    chosen = to(eq(x, _unreduced(y, x, dim, keepdim)), x.dtype)
+    return _unreduced(g, x, dim, keepdim) * div(chosen, sum(chosen, dim, True))
 
 
 amax.vjp(_extreme_rule)

@@ -9,17 +9,15 @@ import numpy as np
 from minidl.autograd import op
 from minidl.backend import xp
 from minidl.ops.elementwise import exp
-from minidl.ops.operands import accumulator, quiet
+from minidl.ops.operands import accumulator, fractional, quiet
 from minidl.ops.reduce import sum
 from minidl.ops.shape import axes
 
 
 def _below_top(x: Any, dim: Any) -> tuple[Any, tuple[int, ...]]:
     """``x`` minus its largest element along ``dim``, so that no exponential overflows."""
-    if x.dtype.kind != "f":
-        raise TypeError(f"wants floating-point numbers, got {x.dtype}; pass dtype=float32, say")
     axis = axes(dim, x.ndim)
-    wide = x.astype(accumulator(x.dtype), copy=False)
+    wide = fractional(x).astype(accumulator(x.dtype), copy=False)
     return wide - wide.max(axis=axis, keepdims=True, initial=-np.inf), axis
 
 

@@ -19,7 +19,7 @@ except ImportError:  # the profiles are all this plugin has to do with it
 
 PROFILES = {
     "dev": {"max_examples": 10},
-    "ci": {"max_examples": 20, "derandomize": True, "database": None, "print_blob": True},
+    "ci": {"max_examples": 10, "derandomize": True, "database": None, "print_blob": True},
     "thorough": {"max_examples": 500},
 }
 """What each profile sets in hypothesis; none has a deadline, since first calls compile."""

@@ -6,7 +6,7 @@ minidl, and a test of your own can do the same for yours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -59,8 +59,8 @@ def check_operator(case: Case, sample: Sample) -> None:
     if case.differentiable and function.inputs:
         check_grads(function, function.inputs, order=case.order)
     check_kernel_sets(case, sample)
-    check_layouts(case, sample)
     expected = run(function, _copies(function.inputs))
+    check_layouts(case, sample, expected)
     check_recorded_gradients(function, expected)
     check_fused(function)
     check_against_torch(case, sample, expected)
@@ -145,18 +145,18 @@ def _names_dtype(sample: Sample) -> bool:
     return any(isinstance(part, np.dtype) for part in given)
 
 
-def check_layouts(case: Case, sample: Sample) -> None:
-    """Arrays give the same results and gradients however they lie in memory."""
+def check_layouts(case: Case, sample: Sample, expected: Run) -> None:
+    """Arrays give the results and gradients ``expected`` however they lie in memory."""
     for name, arrange in LAYOUTS.items():
 
-        def arranged(array: np.ndarray, arrange=arrange) -> np.ndarray:
+        def arranged(array: np.ndarray, arrange: Callable = arrange) -> np.ndarray:
             return arrange(array) if array.ndim else array.copy()
 
-        constant = np.copy if name == "broadcast" else arranged  # indices may have to differ
-        function = SampleFunction(case, sample, constant)
+        repeats = name == "broadcast"  # other values: not for indices, and another result
+        function = SampleFunction(case, sample, np.copy if repeats else arranged)
         inputs = [arranged(array) for array in function.inputs]
-        expected = run(SampleFunction(case, sample), _copies(inputs))
-        _assert_same_run(run(function, inputs), expected, EXACT, f"layout {name}")
+        wanted = run(function, _copies(inputs)) if repeats else expected
+        _assert_same_run(run(function, inputs), wanted, EXACT, f"layout {name}")
 
 
 def check_recorded_gradients(function: SampleFunction, expected: Run) -> None:

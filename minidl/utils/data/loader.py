@@ -119,9 +119,9 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         """Begin an epoch, or go on with the one that `load_state_dict` has put back."""
         if not self._resuming:
-            seed = self.generator or current_generator()
+            source = self.generator or current_generator()
             # The seed is drawn first: the states are then those that the samplers begin with.
-            self._epoch = Epoch(int(seed.integers(0, 2**63 - 1)), self._generator_states())
+            self._epoch = Epoch(int(source.integers(0, 2**63 - 1)), self._generator_states())
         self._resuming = False
         return self._deliver(self._epoch)
 

@@ -21,7 +21,7 @@ from minidl.random import Generator, using
 from minidl.utils.data.epoch import Request
 from minidl.utils.data.transport import Failure, pack, send
 
-PARENT_CHECK_SECONDS = 1.0
+PARENT_CHECK_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,16 @@ def run_worker(
         copy.close()  # as long as they are open here, no worker sees the loader's end closed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the loader's: it ends its workers
     tasks: queue.SimpleQueue = queue.SimpleQueue()
+    results: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_take_in, args=(connection, tasks, parent), daemon=True).start()
+    threading.Thread(target=_give_out, args=(connection, results), daemon=True).start()
     random.seed(info.seed)
     np.random.seed(info.seed % 2**32)
     with single_threaded(), using(Generator(info.seed)):
         fetch = _prepared(fetch, init, info.id)
         while True:
             number, request = tasks.get()
-            _deliver(connection, _answer(fetch, number, request))
+            results.put(_answer(fetch, number, request))
 
 
 def _take_in(connection: Connection, tasks: queue.SimpleQueue, parent: int) -> None:
@@ -109,6 +111,18 @@ def _take_in(connection: Connection, tasks: queue.SimpleQueue, parent: int) -> N
         return
     finally:
         os._exit(0)  # at once, whatever the other thread is doing
+
+
+def _give_out(connection: Connection, results: queue.SimpleQueue) -> None:
+    """Send results as the loader takes them, while the next ones are being made."""
+    while True:
+        parts = results.get()
+        with contextlib.suppress(OSError):
+            print(end="", flush=True)  # what the data set printed: the process may end any time
+        try:
+            send(connection, parts)
+        except OSError:
+            os._exit(1)  # the loader has closed its end
 
 
 def _prepared(fetch: Callable, init: Callable | None, number: int) -> Callable:
@@ -130,12 +144,3 @@ def _answer(fetch: Callable, number: int, request: Request) -> list:
         return pack((number, fetch(request)))
     except Exception as error:
         return pack((number, Failure(error, f"DataLoader worker {get_worker_info().id}")))
-
-
-def _deliver(connection: Connection, parts: list) -> None:
-    with contextlib.suppress(OSError):
-        print(end="", flush=True)  # what the data set printed: the process may end any time
-    try:
-        send(connection, parts)
-    except OSError:
-        os._exit(1)  # the loader has closed its end

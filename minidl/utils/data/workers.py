@@ -82,7 +82,6 @@ def fetch_in_workers(
                 sent += 1
             if wanted == sent:
                 return
-            arrived.update(workers.receive(0))  # empty the pipes: a full one stops its worker
             if wanted not in arrived:
                 arrived.update(workers.receive_until(wanted, timeout))
             yield _unwrapped(arrived.pop(wanted))
