@@ -10,14 +10,21 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from minidl.backend import device_of
 
-if TYPE_CHECKING:
-    from minidl.autograd.operator import Op
+
+class Differentiable(Protocol):
+    """What a node asks of the operator that made it."""
+
+    name: str
+    multiple: bool  # whether it returns a tuple
+
+    def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
+        """The gradients of the arguments behind ``edges``, given that of the result."""
 
 
 class TensorBase:
@@ -143,7 +150,7 @@ class Node:
         "versions",
     )
 
-    def __init__(self, op: Op, args: list, static: dict, edges: list[Edge]):
+    def __init__(self, op: Differentiable, args: list, static: dict, edges: list[Edge]):
         self.op = op
         self.order = next(_order)  # a node is younger than all nodes that it depends on
         self.args: list | None = args
