@@ -69,8 +69,8 @@ def fast_net() -> nn.Sequential:
         return [
             nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
+            nn.MaxPool2d(2),  # before ReLU, which commutes with it and then has a quarter to do
             nn.ReLU(),
-            nn.MaxPool2d(2),
         ]
 
     widths = [3, 24, 48, 96, 192]
@@ -118,7 +118,7 @@ RECIPES = {
     ),
     "fast": Recipe(
         fast_net,
-        epochs=8,
+        epochs=3,
         batch_size=128,
         augmentation=[transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, padding=2)],
         normalisation=[transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))],

@@ -5,9 +5,11 @@ folder, ``reference.py`` is the definition in NumPy, ``cpu.py`` the Numba versio
 ``__init__.py`` lists which serves what.
 """
 
+from minidl.kernels.activation import relu, relu_grad
 from minidl.kernels.augment import augment_pictures, stream_bits
 from minidl.kernels.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
+from minidl.kernels.matmul import matmul
 from minidl.kernels.norm import normalize, normalize_grad, scale_shift
 from minidl.kernels.optim import adam, sgd
 from minidl.kernels.pool import (

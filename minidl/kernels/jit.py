@@ -12,6 +12,7 @@ a kernel and the jitted functions that it calls in one file.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import threading
 import types
@@ -32,11 +33,27 @@ parallel_jit = numba.njit(
 THREAD_WORK = 200_000
 
 
+def _threads_mix() -> bool:
+    """Whether kernels may use threads in several Python threads at once."""
+    try:
+        importlib.import_module("numba.np.ufunc.omppool")
+    except ImportError:  # then Numba falls back on a pool that aborts the process
+        return False
+    return True
+
+
 class _State(threading.local):
-    serial = False
+    def __init__(self) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        self.serial = not (main or _threads_mix())
 
 
 _state = _State()
+
+
+def is_single_threaded() -> bool:
+    """Whether kernels called by this thread may start no others."""
+    return _state.serial
 
 
 @contextlib.contextmanager

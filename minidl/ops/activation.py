@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minidl import kernels
 from minidl.autograd import op
 from minidl.backend import xp
 from minidl.ops.comparison import where
@@ -15,10 +16,16 @@ from minidl.ops.operands import floating, quiet
 @op
 def relu(input):
     """max(0, x); its gradient at 0 is 0."""
-    return xp(input).maximum(input, input.dtype.type(0))
+    return kernels.relu(input)
 
 
-relu.vjp(lambda g, y, _x: where(y <= 0, 0.0, g))
+@op
+def _relu_grad(g, y):
+    return kernels.relu_grad(g, y)
+
+
+relu.vjp(lambda g, y, _x: _relu_grad(g, y))
+_relu_grad.vjp(lambda gg, _result, _g, y: _relu_grad(gg, y))
 
 
 @op

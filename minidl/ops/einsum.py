@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minidl import kernels
 from minidl.autograd import op
 from minidl.backend import xp
-from minidl.ops.linalg import product, same_dtype
+from minidl.ops.linalg import same_dtype
 from minidl.ops.operands import accumulator, quiet
 
 
@@ -159,7 +160,7 @@ def _contracted(a: Any, left: str, b: Any, right: str, needed: set) -> tuple[Any
     sizes = {**dict(zip(left, a.shape)), **dict(zip(right, b.shape))}
     a = _blocks(a, left, (batch, rows, summed), sizes)
     b = _blocks(b, right, (batch, summed, columns), sizes)
-    out = product(a, b) if summed else a * b
+    out = kernels.matmul(a, b) if summed else a * b
     letters = batch + rows + columns
     return out.reshape([sizes[letter] for letter in letters]), letters
 

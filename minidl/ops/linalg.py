@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minidl import kernels
 from minidl.autograd import TensorBase, op
-from minidl.backend import xp
-from minidl.ops.operands import accumulator, quiet
+from minidl.ops.operands import quiet
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, transpose, unsqueeze
 
@@ -20,18 +20,11 @@ def same_dtype(*arrays: Any) -> None:
         raise TypeError(f"wants operands of one dtype, got {names}; convert with .to(dtype)")
 
 
-@quiet
-def product(a: Any, b: Any) -> Any:
-    """The matrix product of arrays; of float16 it is added up in float32."""
-    wide = accumulator(a.dtype)
-    result = xp(a, b).matmul(a.astype(wide, copy=False), b.astype(wide, copy=False))
-    return result.astype(a.dtype, copy=False)
-
-
 @op
+@quiet
 def _matmul(input, other):
     same_dtype(input, other)
-    return product(input, other)
+    return kernels.matmul(input, other)
 
 
 def _matmul_right_rule(g, _y, a, _b):
@@ -103,7 +96,7 @@ def linear(input, weight, bias=None):
     if input.ndim == 0 or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         raise ValueError("wants an input of shape (..., in) and a weight of shape (out, in)")
     rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-    result = product(rows, weight.T)
+    result = kernels.matmul(rows, weight.T)
     if bias is not None:
         result += bias
     return result.reshape(*input.shape[:-1], weight.shape[0])

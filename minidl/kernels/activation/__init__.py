@@ -1,0 +1,7 @@
+"""Activations whose speed counts, and their gradients."""
+
+from minidl.kernels.activation import cpu, reference
+from minidl.kernels.registry import Kernel
+
+relu = Kernel("relu", numpy=reference.relu, numba=cpu.relu)
+relu_grad = Kernel("relu_grad", numpy=reference.relu_grad, numba=cpu.relu_grad)

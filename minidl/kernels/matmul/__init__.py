@@ -1,0 +1,6 @@
+"""Matrix products."""
+
+from minidl.kernels.matmul import cpu, reference
+from minidl.kernels.registry import Kernel
+
+matmul = Kernel("matmul", numpy=reference.matmul, numba=cpu.matmul)
