@@ -58,7 +58,7 @@ def confusion_matrix(confusion: np.ndarray, classes: list[str]) -> Figure:
     axes.set_yticks(ticks, classes)
     axes.set(xlabel="predicted", ylabel="true", title="confusion in % of the true class")
     for i, j in np.ndindex(*share.shape):
-        if share[i, j] >= 0.5:
+        if share[i, j] > 0.5:
             colour = "white" if share[i, j] > 55 else "black"
             axes.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour)
     return figure

@@ -98,6 +98,8 @@ def test_killed_runs_resume_to_the_same_bits(data, tmp_path):
     options = ["--data", data, "--epochs", "4", "--batch-size", "10", "--limit-test", "20"]
     code = EAGER.format(folder=str(EXAMPLE.parent))
     unbroken = run(*options, "--checkpoint", tmp_path / "unbroken", code=code)
+    _, err = unbroken.communicate(timeout=240)  # it may have to compile the kernels
+    assert unbroken.returncode == 0, err
     broken = tmp_path / "broken"
     file = broken / "last.safetensors"
     moments = random.Random(7)
@@ -113,8 +115,6 @@ def test_killed_runs_resume_to_the_same_bits(data, tmp_path):
     out, err = last.communicate(timeout=120)
     assert last.returncode == 0, err
     assert "resumed from" in out
-    _, err = unbroken.communicate(timeout=120)
-    assert unbroken.returncode == 0, err
     expected = minidl.load(tmp_path / "unbroken" / "last.safetensors")
     found = minidl.load(file)
     assert found["history"] == expected["history"]

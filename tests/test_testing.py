@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 import minidl
-from minidl.autograd import Leaf, fused, op
+from minidl.autograd import Leaf, fused, op, operators
 from minidl.kernels import Kernel
 from minidl.testing import check_grads, plugin, strategies
 from minidl.testing.against_torch import counterpart
@@ -264,14 +264,29 @@ def test_samples_are_registered():
 # --------------------------------------------------------------------------- documentation
 
 
-def test_the_documentation_runs():
-    text = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
+def run_blocks(file):
+    """Run the Python blocks of a page, in order; returns their number and their names."""
+    text = (Path(__file__).parents[1] / file).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     names = {}
     for block in blocks:
         exec(block, names)
-    del registered[names["cube"]]
-    assert len(blocks) == 4
+    return len(blocks), names
+
+
+def test_the_documentation_runs():
+    count, names = run_blocks("docs/testing.md")
+    del registered[names["cube"]], operators["cube"]
+    assert count == 4
+
+
+@pytest.mark.parametrize("file", ["README.md", "README.zh-CN.md"])
+def test_the_readme_runs(file, capsys):
+    count, _ = run_blocks(file)
+    del operators["softsign"]
+    assert count == 2
+    printed = capsys.readouterr().out
+    assert printed == "tensor([ 3., 12., 27.], grad_fn=<mul>) tensor([ 6., 12., 18.])\n"
 
 
 # --------------------------------------------------------------------------- the plugin

@@ -33,17 +33,17 @@ def relu(x: np.ndarray) -> np.ndarray:
     """See `minidl.kernels.activation.reference.relu`."""
     if not _covered(x):
         return reference.relu(x)
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    _relu(x.size, x.reshape(-1), y.reshape(-1))
-    return y
+    flat = np.ascontiguousarray(x).reshape(-1)
+    y = np.empty_like(flat)
+    _relu(x.size, flat, y)
+    return y.reshape(x.shape)
 
 
 def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """See `minidl.kernels.activation.reference.relu_grad`."""
     if not _covered(y) or g.dtype != y.dtype:
         return reference.relu_grad(g, y)
-    g, y = np.ascontiguousarray(g), np.ascontiguousarray(y)
-    out = np.empty_like(y)
-    _relu_grad(y.size, g.reshape(-1), y.reshape(-1), out.reshape(-1))
-    return out
+    flat_g, flat_y = (np.ascontiguousarray(a).reshape(-1) for a in (g, y))
+    out = np.empty_like(flat_y)
+    _relu_grad(y.size, flat_g, flat_y, out)
+    return out.reshape(y.shape)
