@@ -157,7 +157,13 @@ def load_data(recipe: Recipe, folder: Path | None) -> tuple[Dataset, Dataset, st
     test = transforms.Compose([transforms.ToTensor(), *recipe.normalisation])
     if folder is not None:
         make, name = datasets.CIFAR10, "CIFAR-10"
-        sets = make(folder, train=True, transform=train), make(folder, train=False, transform=test)
+        try:
+            sets = (
+                make(folder, train=True, transform=train),
+                make(folder, train=False, transform=test),
+            )
+        except ValueError as error:
+            sys.exit(f"the data cannot be used: {error}")
     else:
         make, name = datasets.SyntheticPictures, "synthetic pictures"
         sets = make(train=True, transform=train), make(train=False, transform=test)
@@ -221,15 +227,21 @@ class Run:
             "progress": [self.epoch, self.seconds, self.seen, self.loss_sum, self.correct],
             "history": self.history,
         }
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        minidl.save(state, self.file)
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            minidl.save(state, self.file)
+        except OSError as error:
+            sys.exit(f"\nstopped: {error}\nThe checkpoint before this one is whole: use --resume.")
 
     def resume(self) -> None:
         """Continue from the last checkpoint, if there is one."""
         if not self.file.exists():
             print(f"no checkpoint in {self.file.parent} yet: starting at the beginning")
             return
-        state = minidl.load(self.file)
+        try:
+            state = minidl.load(self.file)
+        except minidl.serialization.CheckpointError as error:
+            sys.exit(f"cannot resume: {error}")
         if state["settings"] != self.settings:
             sys.exit(f"{self.file} is of a run with other settings: {state['settings']}")
         self.model.load_state_dict(state["model"])
@@ -435,4 +447,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the training, or a second one in it
+        sys.exit("interrupted")

@@ -1,4 +1,4 @@
-"""minidl: a deep-learning engine from scratch on NumPy, Numba and CuPy.
+"""minidl: a deep-learning engine from scratch on NumPy and Numba.
 
 The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
 """

@@ -1,8 +1,10 @@
 """The programs in examples/, run as their users run them."""
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,3 +149,32 @@ def test_binary_classifier_learns():
     assert done.returncode == 0, done.stderr
     accuracy = [line.rpartition(" ")[2] for line in done.stdout.splitlines()]
     assert int(accuracy[-1].rstrip("%")) >= 95
+
+
+def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar_cnn, "figures", None)
+    options = ["--data", data, "--limit-train", "40", "--limit-test", "10", "--epochs", "1"]
+    options = [*map(str, options), "--checkpoint", str(tmp_path)]
+    assert cifar_cnn.main(options) == 0
+    before = (tmp_path / "last.safetensors").read_bytes()
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SystemExit, match="No space left on device"):
+        cifar_cnn.main(options)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_damaged_files_are_named(data, tmp_path):
+    (tmp_path / "last.safetensors").write_bytes(b"not a checkpoint")
+    options = ["--data", str(data), "--checkpoint", str(tmp_path), "--resume"]
+    with pytest.raises(SystemExit, match=r"cannot resume.*last\.safetensors"):
+        cifar_cnn.main(options)
+    shutil.copytree(data, tmp_path / "data")
+    cut = tmp_path / "data" / "cifar-10-batches-bin" / "data_batch_3.bin"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    with pytest.raises(SystemExit, match=r"cannot be used.*data_batch_3\.bin"):
+        cifar_cnn.main(["--data", str(tmp_path / "data")])
