@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 
 import numba
 from numba.core import event
+from tqdm import tqdm
 
 # Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -118,7 +119,8 @@ class _CompileNotice(event.Listener):
         function = event.data["dispatcher"].py_func
         if function.__module__.startswith("minidl."):
             kernel = f"{function.__module__.removeprefix('minidl.kernels.')}.{function.__name__}"
-            print(f"minidl: compiling {kernel} (once, then cached)", file=sys.stderr)
+            # above a progress bar, if there is one
+            tqdm.write(f"minidl: compiling {kernel} (once, then cached)", file=sys.stderr)
 
     def on_end(self, event: event.Event) -> None:
         pass
