@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,10 +144,26 @@ def test_compiling_is_announced(module, said, capsys):
 
     stencil.__module__ = module
     compiling = {"dispatcher": SimpleNamespace(py_func=stencil)}
-    with event.trigger_event("numba:compile", data=compiling):
+    with (
+        event.trigger_event("numba:compile", data=compiling),
+        event.trigger_event("numba:compile", data=compiling),  # a function that it calls
+    ):
         pass
     notice = "minidl: compiling demo.stencil (once, then cached)\n"
     assert capsys.readouterr().err == (notice if said else "")
+
+
+def test_threads_beside_the_main_one_need_a_pool_that_allows_it(monkeypatch):
+    def state_elsewhere():
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(jit.is_single_threaded).result()
+
+    monkeypatch.setattr(jit, "_state", jit._State())
+    monkeypatch.setattr(jit, "_threads_mix", lambda: False)
+    assert state_elsewhere()
+    assert not jit.is_single_threaded()
+    monkeypatch.setattr(jit, "_threads_mix", lambda: True)
+    assert not state_elsewhere()
 
 
 IMPORT_ONLY = """

@@ -113,17 +113,23 @@ def _renamed(function: Callable, name: str) -> Callable:
 
 
 class _CompileNotice(event.Listener):
-    """Says what is compiled, so that a first run does not look as if it hung."""
+    """Says what is compiled, so that a first run does not look as if it hung.
+
+    A kernel is named, the functions that are compiled on its way are not.
+    """
+
+    depth = 0  # Numba compiles one thing at a time, whatever the number of threads
 
     def on_start(self, event: event.Event) -> None:
         function = event.data["dispatcher"].py_func
-        if function.__module__.startswith("minidl."):
+        if self.depth == 0 and function.__module__.startswith("minidl."):
             kernel = f"{function.__module__.removeprefix('minidl.kernels.')}.{function.__name__}"
             # above a progress bar, if there is one
             tqdm.write(f"minidl: compiling {kernel} (once, then cached)", file=sys.stderr)
+        self.depth += 1
 
     def on_end(self, event: event.Event) -> None:
-        pass
+        self.depth -= 1
 
 
 event.register("numba:compile", _CompileNotice())
