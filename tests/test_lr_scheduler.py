@@ -11,11 +11,6 @@ from minidl.optim import lr_scheduler
 STEPS = 50
 
 
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
 def made_optimizer(library, name="SGD"):
     params = [library.nn.Parameter(library.ones(1)) for _ in range(2)]
     groups = [{"params": [params[0]]}, {"params": [params[1]], "lr": 0.5}]

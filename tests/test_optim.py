@@ -13,11 +13,6 @@ STEPS = 20
 SHAPES = [(3, 4), (5,), ()]
 
 
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
 def combinations(**choices):
     """Every combination of the options."""
     return [dict(zip(choices, values)) for values in itertools.product(*choices.values())]
