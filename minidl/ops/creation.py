@@ -31,15 +31,15 @@ def require_grad(tensor: TensorBase, requires_grad: bool = True) -> Any:
     return tensor
 
 
-def _made(array: np.ndarray, place: Any, requires_grad: bool) -> Any:
+def made(array: np.ndarray, place: Any, requires_grad: bool) -> Any:
+    """A tensor around a new ``array`` on the device ``place``, a leaf if a gradient is wanted."""
     device(place)
-    made = wrap(array)
-    return require_grad(made) if requires_grad else made
+    return require_grad(wrap(array), requires_grad)
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor with a copy of ``data``: numbers, nested sequences, an array or a tensor."""
-    return _made(np.array(_array(data, dtype)), device, requires_grad)
+    return made(np.array(_array(data, dtype)), device, requires_grad)
 
 
 def _array(data: Any, dtype: Any) -> np.ndarray:
@@ -68,7 +68,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = "cpu") -> Any:
     """``data`` as a tensor, without a copy where it is one already or an array of that dtype."""
     if isinstance(data, TensorBase):
         return data if dtype is None else data.to(dtype)
-    return _made(_array(data, dtype), device, False)
+    return made(_array(data, dtype), device, False)
 
 
 def from_numpy(array: np.ndarray) -> Any:
@@ -94,22 +94,22 @@ def full(
     """A tensor of shape ``size`` with every element ``fill_value``: ``full((2, 3), 1.5)``."""
     fill_value = fill_value.array if isinstance(fill_value, TensorBase) else fill_value
     value = asarray(fill_value, dtype)
-    return _made(np.full(shape_of((size,)), value, value.dtype), device, requires_grad)
+    return made(np.full(shape_of((size,)), value, value.dtype), device, requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 0."""
-    return _made(np.zeros(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
+    return made(np.zeros(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 1."""
-    return _made(np.ones(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
+    return made(np.ones(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` whose elements are whatever was in memory."""
-    return _made(np.empty(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
+    return made(np.empty(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
 
 
 def zeros_like(input: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
@@ -153,7 +153,7 @@ def arange(
         floats = any(isinstance(bound, float) for bound in (start, end, step))
         dtype = get_default_dtype() if floats else int64
     values = start + step * np.arange(math.ceil((end - start) / step))
-    return _made(values.astype(dtype), device, requires_grad)
+    return made(values.astype(dtype), device, requires_grad)
 
 
 def linspace(
@@ -169,7 +169,7 @@ def linspace(
     if steps < 0:
         raise ValueError(f"linspace: steps must not be negative, got {steps}")
     values = np.linspace(start, end, steps)
-    return _made(values.astype(dtype or get_default_dtype()), device, requires_grad)
+    return made(values.astype(dtype or get_default_dtype()), device, requires_grad)
 
 
 def eye(
@@ -181,4 +181,4 @@ def eye(
     requires_grad: bool = False,
 ) -> Any:
     """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns."""
-    return _made(np.eye(n, m, dtype=dtype or get_default_dtype()), device, requires_grad)
+    return made(np.eye(n, m, dtype=dtype or get_default_dtype()), device, requires_grad)

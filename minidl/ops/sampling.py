@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import random
-from minidl.autograd import wrap
-from minidl.backend import device as known_device
 from minidl.backend import get_default_dtype, int64
-from minidl.ops.creation import require_grad
+from minidl.ops.creation import made
 from minidl.ops.shape import shape_of
-
-
-def _made(values: Any, device: Any, requires_grad: bool) -> Any:
-    known_device(device)
-    return require_grad(wrap(values), requires_grad)
 
 
 def rand(
@@ -27,7 +20,7 @@ def rand(
     """A tensor of shape ``size`` of numbers uniform in [0, 1)."""
     generator = generator or random.current_generator()
     values = generator.uniform(shape_of(size), dtype=dtype or get_default_dtype())
-    return _made(values, device, requires_grad)
+    return made(values, device, requires_grad)
 
 
 def randn(
@@ -40,7 +33,7 @@ def randn(
     """A tensor of shape ``size`` of numbers of the standard normal distribution."""
     generator = generator or random.current_generator()
     values = generator.normal(shape_of(size), dtype=dtype or get_default_dtype())
-    return _made(values, device, requires_grad)
+    return made(values, device, requires_grad)
 
 
 def randint(
@@ -56,7 +49,7 @@ def randint(
     """``randint(high, size)`` or ``randint(low, high, size)``: integers in [low, high)."""
     low, high, size = _bounds(bounds_and_size, low, high, size)
     values = (generator or random.current_generator()).integers(low, high, shape_of((size,)))
-    return _made(values.astype(dtype, copy=False), device, requires_grad)
+    return made(values.astype(dtype, copy=False), device, requires_grad)
 
 
 def _bounds(given: tuple, low: int, high: int | None, size: Any) -> tuple[int, int, Any]:
@@ -83,7 +76,7 @@ def randperm(
 ) -> Any:
     """The integers 0 to ``n - 1`` in random order."""
     values = (generator or random.current_generator()).permutation(n)
-    return _made(values.astype(dtype, copy=False), device, requires_grad)
+    return made(values.astype(dtype, copy=False), device, requires_grad)
 
 
 def rand_like(
