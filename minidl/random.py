@@ -90,8 +90,9 @@ class Generator:
         """
         key = self._key
         for i in ids:
-            low, high = kernels.philox(key, _checked_seed(i), _SPAWN, 1)[:2].tolist()
-            key = high << 32 | low
+            block = np.empty((1, 4), np.uint32)
+            kernels.philox(block, key, _checked_seed(i), _SPAWN)
+            key = int(block[0, 1]) << 32 | int(block[0, 0])
         return Generator(key, self.device)
 
     def __reduce__(self) -> tuple:
@@ -104,11 +105,16 @@ class Generator:
 
     def bits(self, n: int) -> np.ndarray:
         """``n`` random uint32 numbers."""
-        blocks = -(-n // 4)
+        words = np.empty((-(-n // 4), 4), np.uint32)
+        kernels.philox(words, *self.reserve(len(words)), _DRAW)
+        return words.reshape(-1)[:n]
+
+    def reserve(self, blocks: int) -> tuple[int, int]:
+        """The key, and the counter of the next of ``blocks`` blocks, which count as drawn."""
         with self._lock:
             key, counter = self._key, self._counter
             self._counter = (counter + blocks) & _WORD
-        return kernels.philox(key, counter, _DRAW, blocks)[:n]
+        return key, counter
 
     def _bits64(self, n: int) -> np.ndarray:
         return self.bits(2 * n).view(np.uint64)

@@ -1,72 +1,106 @@
 """Which implementation of a kernel runs: one name, one variant per kernel set.
 
-A kernel set is a complete way to compute: ``numpy`` is the reference, ``numba`` the fast
-one on the CPU. A kernel that lacks a variant in the active set runs the reference.
+A kernel set is a complete way to compute on one kind of device; the reference, on every
+device, is the NumPy version, which runs on any array module. A kernel that lacks a variant
+in the active set runs the reference.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minidl.backend import Device, device_of, is_array
+
 REFERENCE = "numpy"
-SETS = ("numba", REFERENCE)
-"""The kernel sets of the CPU, the default first."""
+SETS = {"cpu": ("numba", REFERENCE), "cuda": ("cuda", "numba-cuda", "cupy"), "emulator": ("cuda",)}
+"""The kernel sets of each kind of device, the default first; "cupy" is the reference on CuPy."""
+
+_DEVICE_OF_SET = {"numba": "cpu", REFERENCE: "cpu", "cuda": "cuda", "numba-cuda": "cuda"}
+_DEVICE_OF_SET["cupy"] = "cuda"
 
 
 def _known(name: str) -> str:
-    if name not in SETS:
-        raise ValueError(f"there is no kernel set {name!r}; choose from {', '.join(SETS)}")
+    if name not in _DEVICE_OF_SET:
+        raise ValueError(f"there is no kernel set {name!r}; choose from {', '.join(_DEVICE_OF_SET)}")
     return name
 
 
 class _Active(threading.local):
-    name = _known(os.environ.get("MINIDL_KERNELS", SETS[0]))
+    """The kernel set of each kind of device, by attribute."""
 
+    cpu, cuda, emulator = (names[0] for names in SETS.values())
+
+
+if chosen := os.environ.get("MINIDL_KERNELS"):
+    setattr(_Active, _DEVICE_OF_SET[_known(chosen)], chosen)
 
 _active = _Active()
 kernels: dict[str, Kernel] = {}
 
 
 class Kernel:
-    """A function of arrays, one variant per kernel set: ``Kernel("erf", numpy=f, numba=g)``."""
+    """A function of arrays, one variant per kernel set: ``Kernel("erf", numpy=f, numba=g)``.
 
-    def __init__(self, name: str, **variants: Callable):
+    A variant is a function, or "module:function" for one whose module is imported when it
+    first runs. The first argument tells the device: an array, or a list that starts with one.
+    """
+
+    def __init__(self, name: str, **variants: Callable | str):
+        self.name = name
+        self.variants = {_known(key.replace("_", "-")): v for key, v in variants.items()}
         if REFERENCE not in variants:
             raise TypeError(f"kernel {name!r} needs its reference, the variant {REFERENCE!r}")
-        self.name = name
-        self.variants = {_known(key): variant for key, variant in variants.items()}
+        self.reference = self.variants[REFERENCE]
         kernels[name] = self
 
-    def __call__(self, *args: Any) -> Any:
-        return (self.variants.get(_active.name) or self.variants[REFERENCE])(*args)
+    def __call__(self, first: Any, *args: Any) -> Any:
+        array = first if is_array(first) else first[0]
+        active = getattr(_active, device_of(array).type)
+        variant = self.variants.get(active, self.reference)
+        if isinstance(variant, str):
+            variant = self.variants[active] = _imported(variant)
+        return variant(first, *args)
 
-    @property
-    def serving(self) -> str:
-        """The kernel set whose variant runs now."""
-        return _active.name if _active.name in self.variants else REFERENCE
+    def serving(self, place: Device) -> str:
+        """The kernel set whose variant runs on ``place`` now."""
+        active = getattr(_active, place.type)
+        return active if active in self.variants else REFERENCE
+
+
+def _imported(path: str) -> Callable:
+    module, _, function = path.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 @contextlib.contextmanager
 def use_kernels(name: str) -> Iterator[None]:
-    """Within the block, this thread computes with the kernel set ``name``.
+    """Within the block, this thread computes with the kernel set ``name`` on its device.
 
     The environment variable ``MINIDL_KERNELS`` sets the default for a whole process.
     """
-    previous, _active.name = _active.name, _known(name)
+    kind = _DEVICE_OF_SET[_known(name)]
+    previous = getattr(_active, kind)
+    setattr(_active, kind, name)
     try:
         yield
     finally:
-        _active.name = previous
+        setattr(_active, kind, previous)
 
 
 def table() -> None:
-    """Print which implementation serves each kernel, and which others there are."""
-    width = max(map(len, kernels), default=0)
-    print(f"{'kernel':{width}}  cpu     variants")
-    for name in sorted(kernels):
-        kernel = kernels[name]
-        print(f"{name:{width}}  {kernel.serving:6}  {', '.join(kernel.variants)}")
+    """Print which implementation serves each kernel on each device, and which others there are.
+
+    "numpy" is the reference: on a GPU it runs on CuPy's arrays.
+    """
+    rows = [("kernel", *SETS, "variants")]
+    for name, kernel in sorted(kernels.items()):
+        serving = (kernel.serving(Device(kind)) for kind in SETS)
+        rows.append((name, *serving, ", ".join(kernel.variants)))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip())

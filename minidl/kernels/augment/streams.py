@@ -15,23 +15,21 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _DRAW, _SPAWN = np.uint64(0), np.uint64(1)  # the domains of numbers and of keys
 
 
-def stream_bits_numpy(seed: int, first: int, count: int, blocks: int) -> np.ndarray:
-    """Random uint32 words (count, 4 * blocks): row i begins the stream of picture first + i.
+def stream_bits_numpy(words: np.ndarray, seed: int, first: int) -> None:
+    """Fill ``words``, uint32 (pictures, 4 * blocks): row i begins picture first + i's stream.
 
     They are what ``minidl.random.Generator(seed).spawn(first + i).bits(4 * blocks)`` draws.
     """
-    words = np.empty((count, 4 * blocks), np.uint32)
-    for i in range(count):
-        low, high = philox(seed, first + i, int(_SPAWN), 1)[:2].tolist()
-        words[i] = philox(high << 32 | low, 0, int(_DRAW), blocks)
-    return words
+    key = np.empty((1, 4), np.uint32)
+    for i, row in enumerate(words):
+        philox(key, seed, first + i, int(_SPAWN))
+        low, high = key[0, :2].tolist()
+        philox(row.reshape(-1, 4), high << 32 | low, 0, int(_DRAW))
 
 
-def stream_bits_numba(seed: int, first: int, count: int, blocks: int) -> np.ndarray:
+def stream_bits_numba(words: np.ndarray, seed: int, first: int) -> None:
     """The first words of each picture's stream; see the definition."""
-    words = np.empty((count, 4 * blocks), np.uint32)
     _stream_bits(np.uint64(seed), np.uint64(first), words)
-    return words
 
 
 @jit

@@ -35,8 +35,6 @@ def _philox(key, counter, domain, words):
         words[i, 3] = c3
 
 
-def philox(key: int, counter: int, domain: int, blocks: int) -> np.ndarray:
-    """``4 * blocks`` random uint32 words; see the reference."""
-    words = np.empty((blocks, 4), np.uint32)
-    _philox(20 * blocks, np.uint64(key), np.uint64(counter), np.uint64(domain), words)
-    return words.reshape(-1)
+def philox(words: np.ndarray, key: int, counter: int, domain: int) -> None:
+    """See `minidl.kernels.random.reference.philox`."""
+    _philox(5 * words.size, np.uint64(key), np.uint64(counter), np.uint64(domain), words)

@@ -49,7 +49,8 @@ class Chain:
 
     def _parameters(self, count: int, seed: int, first: int) -> np.ndarray:
         blocks = sum(_blocks(transform) for transform, _, _ in self.stages)
-        bits = kernels.stream_bits(seed & 0xFFFFFFFFFFFFFFFF, first, count, blocks)
+        bits = np.empty((count, 4 * blocks), np.uint32)
+        kernels.stream_bits(bits, seed & 0xFFFFFFFFFFFFFFFF, first)
         # As Generator.uniform makes float32 numbers.
         u = (bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
         columns, start = [np.empty((count, 0))], 0

@@ -1,16 +1,12 @@
-"""Arrays below the tensors: array modules, devices, dtypes.
-
-The only file that knows which library an array belongs to. Everything above asks
-``xp(array)`` for its array module and ``device_of(array)`` for its place.
-"""
+"""Dtypes: which there are, which one Python numbers take, and which one a result has."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from minidl.backend.device import is_array
 
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
@@ -23,48 +19,6 @@ uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
 
 _default_dtype = float32
-
-
-@dataclass(frozen=True)
-class Device:
-    """A place where arrays live: ``Device("cpu")``."""
-
-    type: str
-    index: int | None = None
-
-    def __str__(self) -> str:
-        return self.type if self.index is None else f"{self.type}:{self.index}"
-
-    def __repr__(self) -> str:
-        index = "" if self.index is None else f", index={self.index}"
-        return f"device(type={self.type!r}{index})"
-
-
-CPU = Device("cpu")
-
-
-def device(name: str | Device) -> Device:
-    """The device called ``name``; ValueError if this build has none of that name."""
-    if isinstance(name, Device):
-        return name
-    if name == "cpu":
-        return CPU
-    raise ValueError(f"device {name!r} is not available; available: 'cpu'")
-
-
-def xp(*arrays: Any) -> ModuleType:
-    """The module whose functions take ``arrays``: NumPy for everything on the CPU."""
-    return np
-
-
-def is_array(value: Any) -> bool:
-    """Whether ``value`` is an array of one of the array modules."""
-    return isinstance(value, np.ndarray)
-
-
-def device_of(array: Any) -> Device:
-    """The device that holds ``array``."""
-    return CPU
 
 
 def get_default_dtype() -> np.dtype:

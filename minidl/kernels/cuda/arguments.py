@@ -1,0 +1,39 @@
+"""What a kernel is called with: plain Python in, the exact C types out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.emulator import EmulatorArray
+
+
+def converted(argument: Any) -> Any:
+    """A kernel's argument: an ``int`` as C's int, a ``float`` as C's float, the rest as it is.
+
+    Arrays, None (a null pointer), NumPy's scalars and 0-d structures (by value) stay as they
+    are. OverflowError if an int has more than 32 bits.
+    """
+    kind = type(argument)
+    if kind is int:
+        return np.int32(argument)
+    return np.float32(argument) if kind is float else argument
+
+
+def address(array: Any) -> int:
+    """Where ``array``, of a device, begins in the device's memory."""
+    return array.ctypes.data if isinstance(array, EmulatorArray) else array.data.ptr
+
+
+def packed(**fields: Any) -> np.ndarray:
+    """A C structure to pass by value, its fields in this order, aligned as C aligns them.
+
+    Each field is a NumPy scalar or array, which becomes a C array.
+    """
+    values = {name: np.asarray(value) for name, value in fields.items()}
+    layout = [(name, value.dtype, value.shape) for name, value in values.items()]
+    structure = np.zeros((), np.dtype(layout, align=True))
+    for name, value in values.items():
+        structure[name] = value
+    return structure
