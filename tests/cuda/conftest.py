@@ -1,4 +1,4 @@
-"""Every test here runs the CUDA C kernels: checked in the emulator, and on a GPU if there is one."""
+"""The CUDA C kernels: in the emulator, with its checks, and on a GPU if there is one."""
 
 import pytest
 

@@ -6,6 +6,7 @@ registers per thread of every kernel in every variant and for every architecture
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +49,7 @@ def compile_file(file: str) -> list[Compiled]:
         if arch >= variant.get("arch", ARCHITECTURES[0])
     ]
     with ThreadPoolExecutor() as threads:
-        return [
-            kernel for found in threads.map(lambda job: _compile(*job), jobs) for kernel in found
-        ]
+        return list(chain(*threads.map(_compile, *zip(*jobs))))
 
 
 def _compile(file: str, text: str, definitions: dict, architecture: int) -> list[Compiled]:

@@ -11,9 +11,10 @@ import pytest
 pytest.importorskip("cupy", reason="the compile gate needs CuPy and NVRTC: .[test-cuda]")
 pytest.importorskip("nvidia.cuda_runtime", reason="needs CUDA's headers: .[test-cuda]")
 
-import minidl.kernels
 import registers
 from registers import TABLE, VERSION, compile_file, sources
+
+import minidl.kernels
 
 _HEADER, *_ROWS = TABLE.read_text().splitlines()
 

@@ -1,0 +1,47 @@
+"""Networks for pictures, beside the same source run on PyTorch."""
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl.vision import models
+
+
+def on_torch(module):
+    """The module's own source with PyTorch in minidl's place."""
+    source = Path(module.__file__).read_text()
+    assert "from minidl import nn" in source
+    twin = types.ModuleType("twin")
+    exec(source.replace("from minidl import nn", "from torch import nn"), vars(twin))
+    return twin
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34"])
+def test_equals_torch(torch, name):
+    # in double precision: with few values, batch norm makes much of every rounding error
+    ours = getattr(models, name)(num_classes=10).double()
+    theirs = getattr(on_torch(models.resnet), name)(num_classes=10).double()
+    state = {key: torch.tensor(value.numpy()) for key, value in ours.state_dict().items()}
+    theirs.load_state_dict(state)
+    pictures = np.random.default_rng(0).standard_normal((3, 3, 32, 32))
+    found, expected = ours(minidl.tensor(pictures)), theirs(torch.tensor(pictures))
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), atol=1e-9)
+
+
+def test_a_residual_network_learns_one_batch():
+    minidl.manual_seed(0)
+    net = models.resnet18(num_classes=3)
+    pictures = minidl.rand(6, 3, 32, 32)
+    labels = minidl.arange(6) % 3
+    optimizer = minidl.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
+    losses = []
+    for _ in range(6):
+        loss = minidl.nn.functional.cross_entropy(net(pictures), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
