@@ -19,11 +19,22 @@ def on_torch(module):
     return twin
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34"])
+FAMILIES = {
+    "resnet18": models.resnet,
+    "resnet34": models.resnet,
+    "vgg11": models.vgg,
+    "vgg11_bn": models.vgg,
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_equals_torch(torch, name):
     # in double precision: with few values, batch norm makes much of every rounding error
     ours = getattr(models, name)(num_classes=10).double()
-    theirs = getattr(on_torch(models.resnet), name)(num_classes=10).double()
+    theirs = getattr(on_torch(FAMILIES[name]), name)(num_classes=10).double()
+    for model in (ours, theirs):  # dropout draws different numbers
+        for layer in getattr(model, "classifier", ()):
+            layer.p = 0.0
     state = {key: torch.tensor(value.numpy()) for key, value in ours.state_dict().items()}
     theirs.load_state_dict(state)
     pictures = np.random.default_rng(0).standard_normal((3, 3, 32, 32))
