@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minidl import backend, kernels
-from minidl.backend import Device, float32, float64, int64
+from minidl.backend import Device, float32, float64, int64, made_on, xp
 
 _WORD = (1 << 64) - 1
 _DRAW, _SPAWN = 0, 1  # the counter's high half: keys are never made of bits that were drawn
@@ -32,14 +32,16 @@ Shape = int | tuple[int, ...]
 
 
 class Generator:
-    """A stream of random numbers, as NumPy arrays; safe to share between threads.
+    """A stream of random numbers, as arrays; safe to share between threads.
+
+    The numbers are made on the device that they are wanted on, from the same bits on each.
 
     Parameters
     ----------
     seed : int
         The key, a 64-bit number; negative ones are taken modulo 2^64.
     device : Device or str
-        Where the numbers come to lie.
+        Where numbers come to lie that are not told another ``device``.
     """
 
     def __init__(self, seed: int = 0, device: Device | str = "cpu"):
@@ -103,9 +105,10 @@ class Generator:
 
     # ----------------------------------------------------------------- numbers
 
-    def bits(self, n: int) -> np.ndarray:
+    def bits(self, n: int, device: Device | str | None = None) -> Any:
         """``n`` random uint32 numbers."""
-        words = np.empty((-(-n // 4), 4), np.uint32)
+        place = self.device if device is None else backend.device(device)
+        words = made_on(place, lambda xp: xp.empty((-(-n // 4), 4), np.uint32))
         kernels.philox(words, *self.reserve(len(words)), _DRAW)
         return words.reshape(-1)[:n]
 
@@ -116,22 +119,27 @@ class Generator:
             self._counter = (counter + blocks) & _WORD
         return key, counter
 
-    def _bits64(self, n: int) -> np.ndarray:
-        return self.bits(2 * n).view(np.uint64)
+    def _bits64(self, n: int, device: Device | str | None) -> Any:
+        return self.bits(2 * n, device).view(np.uint64)
 
     def uniform(
-        self, shape: Shape = (), low: float = 0.0, high: float = 1.0, dtype: Any = float32
-    ) -> np.ndarray:
+        self,
+        shape: Shape = (),
+        low: float = 0.0,
+        high: float = 1.0,
+        dtype: Any = float32,
+        device: Device | str | None = None,
+    ) -> Any:
         """Numbers in [low, high): multiples of 2^-24 for float32, of 2^-53 for float64.
 
         Those of float16 are multiples of 2^-11. TypeError for other dtypes.
         """
         shape, dtype = _shape(shape), _checked_dtype(dtype)
         if dtype == float64:
-            values = (self._bits64(math.prod(shape)) >> np.uint64(11)) * 2.0**-53
+            values = (self._bits64(math.prod(shape), device) >> np.uint64(11)) * 2.0**-53
         else:
             digits = np.finfo(dtype).nmant + 1
-            kept = self.bits(math.prod(shape)) >> np.uint32(32 - digits)
+            kept = self.bits(math.prod(shape), device) >> np.uint32(32 - digits)
             values = kept.astype(float32) * float32.type(2.0**-digits)
         if (low, high) != (0.0, 1.0):
             values = (low + values * (high - low)).astype(dtype, copy=False)
@@ -139,8 +147,13 @@ class Generator:
         return values.astype(dtype, copy=False).reshape(shape)
 
     def normal(
-        self, shape: Shape = (), mean: float = 0.0, std: float = 1.0, dtype: Any = float32
-    ) -> np.ndarray:
+        self,
+        shape: Shape = (),
+        mean: float = 0.0,
+        std: float = 1.0,
+        dtype: Any = float32,
+        device: Device | str | None = None,
+    ) -> Any:
         """Numbers of a normal distribution, by Box and Muller's method.
 
         Of two uniform numbers u, v it makes two normal ones, ``r cos(2 pi v)`` and
@@ -153,18 +166,22 @@ class Generator:
         count = math.prod(shape)
         pairs = -(-count // 2)
         if dtype == float64:
-            u = (self._bits64(2 * pairs) >> np.uint64(11)) * 2.0**-53 + 2.0**-54
+            u = (self._bits64(2 * pairs, device) >> np.uint64(11)) * 2.0**-53 + 2.0**-54
         else:
-            u = self.bits(2 * pairs).astype(float32)
+            u = self.bits(2 * pairs, device).astype(float32)
             u = u * float32.type(2.0**-32) + float32.type(2.0**-33)
-        radius = np.sqrt(-2 * np.log(u[:pairs]))
+        module = xp(u)
+        radius = module.sqrt(-2 * module.log(u[:pairs]))
         angle = u[pairs:] * u.dtype.type(2 * math.pi)
-        values = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+        parts = [radius * module.cos(angle), radius * module.sin(angle)]
+        values = module.concatenate(parts)[:count]
         if (mean, std) != (0.0, 1.0):
             values = mean + std * values
         return values.astype(dtype, copy=False).reshape(shape)
 
-    def integers(self, low: int, high: int, shape: Shape = ()) -> np.ndarray:
+    def integers(
+        self, low: int, high: int, shape: Shape = (), device: Device | str | None = None
+    ) -> Any:
         """int64 numbers in [low, high), ``low + floor(w (high - low) / 2^64)`` of 64-bit w.
 
         No number is more likely than another by more than a factor of
@@ -175,17 +192,17 @@ class Generator:
             raise ValueError(f"integers wants low < high, got {low=}, {high=}")
         if low < -(1 << 63) or high > 1 << 63:
             raise ValueError(f"integers are int64, got {low=}, {high=}")
-        offsets = _high_product(self._bits64(math.prod(shape)), span)
+        offsets = _high_product(self._bits64(math.prod(shape), device), span)
         return (offsets + np.uint64(low & _WORD)).view(int64).reshape(shape)
 
-    def permutation(self, n: int) -> np.ndarray:
+    def permutation(self, n: int, device: Device | str | None = None) -> Any:
         """The int64 numbers 0 to n - 1 in random order: the order of n random 64-bit keys."""
         if n < 0:
             raise ValueError(f"permutation of {n} numbers: n must not be negative")
-        return self._bits64(n).argsort(kind="stable").astype(int64, copy=False)
+        return self._bits64(n, device).argsort(kind="stable").astype(int64, copy=False)
 
 
-def _high_product(words: np.ndarray, factor: int) -> np.ndarray:
+def _high_product(words: Any, factor: int) -> Any:
     """The upper 64 bits of the 128-bit products of uint64 ``words`` with ``factor``."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
     high, low = words >> half, words & mask

@@ -28,6 +28,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from minidl.backend import to_host
 from minidl.ops import from_numpy
 from minidl.tensor import Tensor
 
@@ -139,7 +140,7 @@ class _Writer:
         if kind is float:
             return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, Tensor):
-            return {"tensor": self._add(value.array, place, path)}
+            return {"tensor": self._add(to_host(value.array), place, path)}
         if isinstance(value, np.ndarray):
             return {"array": self._add(value, place, path)}
         if kind in (list, tuple):

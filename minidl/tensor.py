@@ -5,24 +5,30 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import autograd, ops
+from minidl import autograd, backend, ops
 from minidl.autograd import Leaf, RemovableHandle, TensorBase, update_inplace
 from minidl.backend import (
+    CPU,
     Device,
     bool_,
-    device,
     device_of,
     float16,
     float32,
     float64,
     get_default_dtype,
+    indexed,
     int16,
     int32,
     int64,
+    is_array,
+    is_pinned,
+    pinned,
+    to_device,
+    to_host,
     uint8,
 )
 from minidl.ops import comparison, creation, elementwise, index, linalg, reduce, shape
@@ -71,6 +77,11 @@ class Tensor(TensorBase):
     @property
     def device(self) -> Device:
         return device_of(self.array)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the values lie on a GPU."""
+        return self.device.type == "cuda"
 
     @property
     def ndim(self) -> int:
@@ -149,8 +160,12 @@ class Tensor(TensorBase):
         self.node, self.output, self.view_version = None, 0, None
         return self
 
-    def numpy(self) -> np.ndarray:
-        """The values as a NumPy array that shares memory."""
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as a NumPy array that shares memory; with ``force`` a copy if need be."""
+        if force:
+            return to_host(self.array)
+        if self.device != CPU:
+            raise TypeError(f"a tensor on {self.device} has no numpy(): use cpu().numpy()")
         if self.requires_grad:
             raise RuntimeError("a tensor in the graph has no numpy(): use detach().numpy()")
         return self.array
@@ -198,20 +213,32 @@ class Tensor(TensorBase):
 
     # ----------------------------------------------------------------- conversion
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
-        """Converted to a dtype, moved to a device, or both; itself if nothing changes."""
-        for arg in args:
-            if isinstance(arg, TensorBase):
-                dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, Device) or (isinstance(arg, str) and not _is_dtype(arg)):
-                device = arg
-            else:
-                dtype = arg
-        if device is not None:
-            _check_device(device)
-        if dtype is None or np.dtype(dtype) == self.dtype:
-            return self
-        return elementwise.to(self, np.dtype(dtype))
+    def to(self, *args: Any, **options: Any) -> Tensor:
+        """Converted to a dtype, moved to a device, or both; itself if nothing changes.
+
+        ``to(dtype)``, ``to(device, dtype)`` or ``to(other)`` for both of another tensor.
+
+        Parameters
+        ----------
+        dtype, device : optional
+            What to convert to and where to move.
+        non_blocking : bool
+            Whether the host goes on at once where it can: from pinned memory to a GPU.
+        copy : bool
+            Whether to copy where nothing changes.
+        """
+        wanted = destination(*args, **options)
+        dtype, result = wanted.dtype or self.dtype, self
+        if dtype.itemsize <= self.dtype.itemsize:  # the fewer bytes travel
+            result = result._converted(dtype)
+        if wanted.device is not None and wanted.device != self.device:
+            place, source = wanted.device, self.device
+            result = elementwise.moved(result, place, source, wanted.non_blocking)
+        result = result._converted(dtype)
+        return result.clone() if wanted.copy and result is self else result
+
+    def _converted(self, dtype: np.dtype) -> Tensor:
+        return self if dtype == self.array.dtype else elementwise.to(self, dtype)
 
     def type(self, dtype: Any) -> Tensor:
         """Converted to ``dtype``."""
@@ -224,6 +251,22 @@ class Tensor(TensorBase):
     def cpu(self) -> Tensor:
         """On the CPU."""
         return self.to("cpu")
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Tensor:
+        """On a GPU, the current one unless ``device`` says which."""
+        place = "cuda" if device is None else device
+        return self.to(device=place, non_blocking=non_blocking)
+
+    def pin_memory(self) -> Tensor:
+        """In pinned memory, from where ``to("cuda", non_blocking=True)`` need not wait."""
+        if self.device != CPU:
+            raise RuntimeError(f"only memory of the host can be pinned, not that of {self.device}")
+        pages = pinned(self.array)
+        return self if pages is self.array else autograd.wrap(pages)
+
+    def is_pinned(self) -> bool:
+        """Whether the values lie in pinned memory."""
+        return is_pinned(self.array)
 
     def half(self) -> Tensor:
         return self.to(float16)
@@ -256,20 +299,20 @@ class Tensor(TensorBase):
     # ----------------------------------------------------------------- new ones like it
 
     def new_zeros(self, *size: Any) -> Tensor:
-        """Zeros of this dtype."""
-        return creation.zeros(*size, dtype=self.dtype)
+        """Zeros of this dtype, on this device."""
+        return creation.zeros(*size, dtype=self.dtype, device=self.device)
 
     def new_ones(self, *size: Any) -> Tensor:
-        """Ones of this dtype."""
-        return creation.ones(*size, dtype=self.dtype)
+        """Ones of this dtype, on this device."""
+        return creation.ones(*size, dtype=self.dtype, device=self.device)
 
     def new_full(self, size: Any, fill_value: Any) -> Tensor:
-        """``fill_value`` everywhere, in this dtype."""
-        return creation.full(size, fill_value, dtype=self.dtype)
+        """``fill_value`` everywhere, in this dtype and on this device."""
+        return creation.full(size, fill_value, dtype=self.dtype, device=self.device)
 
     def new_tensor(self, data: Any) -> Tensor:
-        """``data`` in this dtype."""
-        return creation.tensor(data, dtype=self.dtype)
+        """``data`` in this dtype and on this device."""
+        return creation.tensor(data, dtype=self.dtype, device=self.device)
 
     # ----------------------------------------------------------------- arithmetic
 
@@ -397,9 +440,15 @@ class Tensor(TensorBase):
     floor_, ceil_, round_ = map(_in_place, (ops.floor, ops.ceil, ops.round))
     scatter_, scatter_add_ = map(_in_place, (ops.scatter, ops.scatter_add))
     masked_fill_ = _in_place(ops.masked_fill)
-    copy_ = _in_place(elementwise.replaced)
-
     __iadd__, __isub__, __imul__, __itruediv__, __ipow__ = add_, sub_, mul_, div_, pow_
+
+    def copy_(self, other: Any, non_blocking: bool = False) -> Tensor:
+        """The values of ``other``, of whatever dtype and device, in the place of this one's."""
+        if isinstance(other, TensorBase):
+            other = other.to(device=self.device, non_blocking=non_blocking)
+        elif is_array(other):
+            other = to_device(other, self.device)
+        return update_inplace(self, elementwise.replaced, other)
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to ``value``."""
@@ -461,10 +510,12 @@ class Tensor(TensorBase):
     def __reduce__(self) -> tuple:
         if not self.is_leaf:
             raise RuntimeError("only a leaf can be pickled; detach() the tensor first")
-        return _rebuilt, (self.array, self.requires_grad)
+        return _rebuilt, (to_host(self.array), self.requires_grad, str(self.device))
 
     def __repr__(self) -> str:
-        facts = [values_text(self.array)]
+        facts = [values_text(to_host(self.array))]
+        if self.device != CPU:
+            facts.append(f"device='{self.device}'")
         if self.array.size == 0 and self.ndim != 1:
             facts.append(f"size={self.shape}")
         if self.dtype not in (get_default_dtype(), int64, bool_):
@@ -476,8 +527,41 @@ class Tensor(TensorBase):
         return f"tensor({', '.join(facts)})"
 
 
-def _check_device(name: Any) -> None:
-    device(name)
+class Destination(NamedTuple):
+    """What `Tensor.to` was asked for."""
+
+    dtype: np.dtype | None
+    device: Device | None
+    non_blocking: bool
+    copy: bool
+
+
+def destination(
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Destination:
+    """What ``to(*args, ...)`` stands for: a dtype, a device, a tensor that has them, and flags."""
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    for arg in args[: len(args) - len(flags)]:
+        if isinstance(arg, TensorBase):
+            dtype, device = arg.dtype, arg.device
+        elif _names_device(arg):
+            device = arg
+        elif arg is not None:
+            dtype = arg
+    return Destination(
+        None if dtype is None else np.dtype(dtype),
+        None if device is None else indexed(backend.device(device)),
+        *flags,
+        *(non_blocking, copy)[len(flags) :],
+    )
+
+
+def _names_device(arg: Any) -> bool:
+    return isinstance(arg, Device | int) or (isinstance(arg, str) and not _is_dtype(arg))
 
 
 def _is_dtype(name: str) -> bool:
@@ -488,9 +572,8 @@ def _is_dtype(name: str) -> bool:
     return True
 
 
-def _rebuilt(array: np.ndarray, requires_grad: bool) -> Tensor:
-    tensor = autograd.wrap(array)
-    return creation.require_grad(tensor) if requires_grad else tensor
+def _rebuilt(array: np.ndarray, requires_grad: bool, place: str) -> Tensor:
+    return creation.leaf(to_device(array, backend.device(place)), requires_grad)
 
 
 autograd.set_tensor_type(Tensor)

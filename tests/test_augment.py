@@ -11,8 +11,9 @@ from minidl.kernels.augment import program as p
 from minidl.random import Generator
 from minidl.vision.transforms.functional import rotation
 
+HOST = ("numpy", "numba")  # tests/cuda has the others
 VARIANTS = pytest.mark.parametrize(
-    "augment", augment_pictures.variants.values(), ids=augment_pictures.variants
+    "augment", [augment_pictures.variants[name] for name in HOST], ids=HOST
 )
 
 
@@ -207,7 +208,8 @@ def test_numba_agrees_with_the_reference(data, height, width, channels):
 
 @pytest.mark.parametrize("kernel", stream_bits.variants.values(), ids=stream_bits.variants)
 def test_streams_are_those_of_generators(kernel):
-    words = kernel(2**63 + 5, 70, 3, 2)
+    words = np.empty((3, 8), np.uint32)
+    kernel(words, 2**63 + 5, 70)
     for i in range(3):
         assert np.array_equal(words[i], Generator(2**63 + 5).spawn(70 + i).bits(8))
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl
 from minidl import random
+from minidl.kernels import dropout
+from minidl.kernels.dropout import cpu, reference
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +54,54 @@ def test_probability_out_of_range(p):
 def test_integers():
     with pytest.raises(TypeError, match="floating point"):
         minidl.dropout(minidl.arange(3))
+
+
+# --------------------------------------------------------------------------- the kernels
+
+
+@given(p=st.floats(0, 1), size=st.integers(0, 40), seed=st.integers(0, 2**64 - 1))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_element_is_kept_if_its_uniform_number_is_at_least_p(dtype, p, size, seed):
+    x = np.arange(1, size + 1, dtype=dtype)
+    generator = random.Generator(seed)
+    kept = generator.uniform(size) >= p
+    with np.errstate(over="ignore"):
+        expected = np.where(kept, x * dtype(1 / (1 - p) if p < 1 else 0), dtype(0))
+    for variant in (reference.dropout, cpu.dropout):
+        found = variant(x, p, seed, 0)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_element_whose_number_is_p_is_kept():
+    p = float(random.Generator(3).uniform(8)[5])
+    for variant in (reference.dropout, cpu.dropout):
+        assert variant(np.ones(8, np.float32), p, 3, 0)[5]
+        assert not variant(np.ones(8, np.float32), np.nextafter(np.float32(p), 1), 3, 0)[5]
+
+
+def test_large_arrays_of_any_layout():
+    x = np.random.default_rng(0).normal(size=(300, 401)).astype(np.float32)
+    counter = 2**64 - 3  # it wraps around
+    for view in (x, x.T, x[::2, ::-1]):
+        found = cpu.dropout(view, 0.4, 7, counter)
+        np.testing.assert_array_equal(found, reference.dropout(view, 0.4, 7, counter))
+
+
+def test_dropped_elements_are_0_whatever_they_were():
+    x = np.full(64, np.nan, np.float32)
+    for variant in (reference.dropout, cpu.dropout):
+        assert set(np.isnan(variant(x, 0.5, 1, 0))) == {True, False}
+        assert not variant(x, 1.0, 1, 0).any()
+
+
+def test_gradient_needs_the_result_s_mask_again():
+    x = minidl.ones(40, requires_grad=True)
+    y = minidl.dropout(x, 0.5)
+    minidl.dropout(x, 0.5)  # draws from the same generator in between
+    y.sum().backward()
+    assert np.array_equal(x.grad.numpy(), y.detach().numpy())
+
+
+def test_kernel_of_a_number():
+    assert dropout(np.array(2, np.float32), 0.0, 1, 2).shape == ()

@@ -106,6 +106,7 @@ def test_threaded_kernels_are_right_and_repeatable(shape):
     def results(module, *arrays):
         x, g, weight, bias = arrays
         y, mean, var, rstd = module.normalize(x, weight, bias, 1e-5)
+        by_group = module.group_normalize(x, weight, bias, 1, 1e-5)
         return [
             y,
             mean,
@@ -113,6 +114,9 @@ def test_threaded_kernels_are_right_and_repeatable(shape):
             rstd,
             *module.normalize_grad(g, x, mean, rstd, weight),
             module.scale_shift(x, weight, bias),
+            module.channel_dot(g, x),
+            *by_group,
+            *module.group_normalize_grad(g, x, *by_group[1:], weight, 1),
         ]
 
     found = results(cpu, x, g, weight, bias)

@@ -171,6 +171,26 @@ def test_half_precision_empty_and_nan(name):
         assert (np.isnan(param.detach().array) == expected).all()
 
 
+@pytest.mark.parametrize("kernel_set", ["numba", "numpy"])
+@pytest.mark.parametrize(("name", "options"), [SGD[-1], ADAM[0], ADAM[-1]])
+def test_half_precision_computes_in_float32(name, options, kernel_set):
+    """One step is float32's, rounded, even where eps is 0 in float16."""
+    start, gradient = np.random.default_rng(0).standard_normal((2, 50)).astype(np.float16)
+    half, single = (one_parameter(start.astype(d), gradient.astype(d)) for d in ("f2", "f4"))
+    for param in (half, single):
+        with kernels.use_kernels(kernel_set):
+            getattr(optim, name)([param], **options).step()
+    np.testing.assert_array_equal(half.detach().array, single.detach().array.astype(np.float16))
+
+
+def test_parameters_of_several_dtypes():
+    params = [nn.Parameter(minidl.ones(2, dtype=d)) for d in ("float64", "float32", "float64")]
+    for param in params:
+        param.grad = minidl.ones_like(param)
+    optim.Adam(params, lr=0.25).step()
+    assert [param.tolist() for param in params] == [[pytest.approx(0.75)] * 2] * 3
+
+
 def test_amsgrad_keeps_a_nan():
     for kernel_set in ("numba", "numpy"):
         with kernels.use_kernels(kernel_set):

@@ -35,25 +35,30 @@ def _long(low, high):
 # --------------------------------------------------------------------------- bits
 
 
+def _words(philox, blocks, *numbers):
+    """The words that ``philox`` makes of key, counter and domain, in one row."""
+    words = np.empty((blocks, 4), np.uint32)
+    philox(words, *numbers)
+    return words.reshape(-1)
+
+
 @pytest.mark.parametrize("philox", [reference.philox, cpu.philox])
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(philox, counter, key, expected):
     words = counter.split()
-    found = philox(_long(*key.split()), _long(*words[:2]), _long(*words[2:]), 1)
+    found = _words(philox, 1, _long(*key.split()), _long(*words[:2]), _long(*words[2:]))
     assert [f"{word:08x}" for word in found] == expected.split()
 
 
 @given(key=U64, counter=U64, domain=U64, blocks=st.integers(0, 9))
 def test_kernels_give_the_same_bits(key, counter, domain, blocks):
-    found = cpu.philox(key, counter, domain, blocks)
-    expected = reference.philox(key, counter, domain, blocks)
-    assert found.dtype == expected.dtype == np.uint32
-    assert np.array_equal(found, expected)
+    numbers = blocks, key, counter, domain
+    assert np.array_equal(_words(cpu.philox, *numbers), _words(reference.philox, *numbers))
 
 
 def test_many_blocks_in_threads():
-    found = cpu.philox(1, 2**64 - 3, 5, 20_000)  # the counter wraps around
-    assert np.array_equal(found, reference.philox(1, 2**64 - 3, 5, 20_000))
+    numbers = 20_000, 1, 2**64 - 3, 5  # the counter wraps around
+    assert np.array_equal(_words(cpu.philox, *numbers), _words(reference.philox, *numbers))
 
 
 @pytest.mark.parametrize("kernels", ["numpy", "numba"])
@@ -61,7 +66,7 @@ def test_stream_is_one_sequence_of_blocks(kernels):
     with use_kernels(kernels):
         generator = Generator(7)
         parts = [generator.bits(n) for n in (4, 8, 1, 3, 0, 2)]
-    expected = reference.philox(7, 0, 0, 6)
+    expected = _words(reference.philox, 6, 7, 0, 0)
     starts = (0, 4, 12, 16, 20, 20)
     for part, start in zip(parts, starts):
         assert np.array_equal(part, expected[start : start + len(part)])
@@ -191,7 +196,7 @@ def test_bad_arguments():
             generator.manual_seed(seed)
     with pytest.raises(ValueError, match="64 bits"):
         Generator(2**64)
-    with pytest.raises(ValueError, match="not available"):
+    with pytest.raises(ValueError, match="abacus"):
         Generator(device="abacus")
     for state in ([1, 2, 3], [0.5, 1.0]):
         with pytest.raises(ValueError, match="two uint64 numbers"):
@@ -296,7 +301,7 @@ def test_random_tensors():
     like = minidl.zeros(2, 2, dtype=minidl.float64)
     assert minidl.rand_like(like).dtype == minidl.float64
     assert minidl.randn_like(like, dtype=minidl.float32).dtype == minidl.float32
-    with pytest.raises(ValueError, match="not available"):
+    with pytest.raises(ValueError, match="abacus"):
         minidl.rand(2, device="abacus")
     with pytest.raises(RuntimeError, match="cannot require a gradient"):
         minidl.randperm(3, requires_grad=True)

@@ -11,7 +11,12 @@ from minidl.backend.device import (
     Device,
     device,
     device_of,
+    device_or_default,
+    get_default_device,
+    indexed,
     is_array,
+    made_on,
+    set_default_device,
     to_device,
     to_host,
     xp,
@@ -33,3 +38,5 @@ from minidl.backend.dtype import (
     set_default_dtype,
     uint8,
 )
+from minidl.backend.memory import OutOfMemoryError, memory_errors, out_of_memory
+from minidl.backend.pinned import is_pinned, pinned

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -9,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backend.cupy import load_cupy
+from minidl.backend.memory import memory_errors
+from minidl.backend.pinned import to_gpu
 from minidl.emulator import EmulatorArray, array_module
 
 
@@ -31,20 +37,42 @@ CPU = Device("cpu")
 EMULATOR = Device("emulator")
 
 
-def device(name: str | Device) -> Device:
-    """The device called ``name``: "cpu", "cuda", "cuda:1" or "emulator".
+def device(name: str | int | Device, index: int | None = None) -> Device:
+    """The device called ``name``: "cpu", "cuda", "cuda:1" or "emulator"; 1 is "cuda:1".
 
-    "cuda" is the current GPU. ValueError for any other name; whether there is such a GPU
-    shows when something is put on it.
+    ``device("cuda", 1)`` is "cuda:1" too, and "cuda" the current GPU. ValueError for any
+    other name; whether there is such a GPU shows when something is put on it.
     """
     if isinstance(name, Device):
         return name
     if name in ("cpu", "emulator"):
         return CPU if name == "cpu" else EMULATOR
-    kind, colon, index = str(name).partition(":")
-    if kind == "cuda" and (index.isdecimal() if colon else not index):
-        return Device("cuda", int(index) if colon else None)
+    kind, colon, number = (f"cuda:{name}" if isinstance(name, int) else str(name)).partition(":")
+    if kind == "cuda" and (number.isdecimal() if colon else not number):
+        return Device("cuda", int(number) if colon else index)
     raise ValueError(f"there is no device {name!r}; there are 'cpu', 'cuda[:N]' and 'emulator'")
+
+
+class _Default(threading.local):
+    device = CPU
+
+
+_default = _Default()
+
+
+def get_default_device() -> Device:
+    """The device of new tensors of this thread that are not told another: the CPU at first."""
+    return _default.device
+
+
+def set_default_device(place: Device | str | int | None) -> None:
+    """Have new tensors of this thread lie on ``place``; None stands for the CPU."""
+    _default.device = CPU if place is None else device(place)
+
+
+def device_or_default(place: Device | str | int | None) -> Device:
+    """What ``device=`` of a function that makes tensors stands for."""
+    return _default.device if place is None else device(place)
 
 
 def _is_cupy(array: Any) -> bool:
@@ -78,21 +106,47 @@ def device_of(array: Any) -> Device:
     """The device that holds ``array``."""
     if isinstance(array, EmulatorArray):
         return EMULATOR
-    return Device("cuda", array.device.id) if _is_cupy(array) else CPU
+    return _gpu(array.device.id) if _is_cupy(array) else CPU
 
 
-def to_device(array: Any, place: Device) -> Any:
-    """``array`` on the device ``place``: itself if it is there, else a copy."""
-    here = device_of(array)
-    if here == place or (place == Device("cuda") and here.type == "cuda"):
+@functools.cache
+def _gpu(index: int) -> Device:
+    return Device("cuda", index)
+
+
+def made_on(place: Device, make: Callable[[ModuleType], Any]) -> Any:
+    """``make(xp)`` with the array module of ``place``, while that is the current GPU."""
+    with _current(place), memory_errors(f"a new array on {place}"):
+        return make(xp_of(place))
+
+
+def _current(place: Device) -> Any:
+    if place.index is None:
+        return contextlib.nullcontext()
+    return load_cupy().cuda.Device(place.index)
+
+
+def to_device(array: Any, place: Device, non_blocking: bool = False) -> Any:
+    """``array`` on the device ``place``: itself if it is there, else a copy.
+
+    With ``non_blocking`` a copy of pinned memory to a GPU goes on while the host does.
+    """
+    here, place = device_of(array), indexed(place)
+    if here == place:
         return array
     if place.type == "cpu":
         return to_host(array)
-    if place.type == "emulator":
-        return array_module.asarray(to_host(array))
-    cupy = load_cupy()
-    with cupy.cuda.Device(place.index):
-        return cupy.asarray(array if here.type == "cuda" else to_host(array))
+    with _current(place), memory_errors(f"a copy to {place}"):
+        if place.type == "emulator":
+            return array_module.asarray(to_host(array))
+        return array.copy() if here.type == "cuda" else to_gpu(to_host(array), non_blocking)
+
+
+def indexed(place: Device) -> Device:
+    """``place``, the current GPU by its number."""
+    if place.type != "cuda" or place.index is not None:
+        return place
+    return _gpu(load_cupy().cuda.runtime.getDevice())
 
 
 def to_host(array: Any) -> np.ndarray:

@@ -56,7 +56,7 @@ def _read(name):
 
 
 def _cxx(*a):
-    r = subprocess.run(["g++", "-std=c++17", "-fPIC", "-g1", "-w", "-ffp-contract=off", "-fno-threadsafe-statics", "-I", HERE, *a], capture_output=True, text=True)
+    r = subprocess.run(["g++", "-std=c++17", "-fPIC", "-g1", "-w", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-gnu-unique", "-I", HERE, *a], capture_output=True, text=True)
     if r.returncode:
         raise EmulatorError(r.stderr)
 
@@ -89,7 +89,7 @@ class RawModule:
         flags = ["-O2", *[o for o in options if o.startswith(("-D", "-I"))]]
         if check:
             flags += ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "-O1"]
-        key = hashlib.sha1(repr((src, flags, check, [_read(f) for f in ("cuda_shim.h", "shim_rt.cpp", "shim_check.cpp")])).encode()).hexdigest()[:16]
+        key = hashlib.sha1(repr((src, flags, check, "-fno-gnu-unique", [_read(f) for f in ("cuda_shim.h", "shim_rt.cpp", "shim_check.cpp")])).encode()).hexdigest()[:16]
         so = os.path.join(CACHE, key + ".so")
         if not os.path.exists(so):
             tmp = f"{so}.{os.getpid()}"

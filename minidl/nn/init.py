@@ -30,7 +30,7 @@ def uniform_(
         Where the numbers come from; by default from this thread's generator.
     """
     generator = generator or random.current_generator()
-    return _fill(tensor, generator.uniform(tensor.shape, a, b, tensor.dtype))
+    return _fill(tensor, generator.uniform(tensor.shape, a, b, tensor.dtype, tensor.device))
 
 
 def normal_(
@@ -38,7 +38,7 @@ def normal_(
 ) -> Tensor:
     """Fill ``tensor`` with normally distributed numbers, and return it."""
     generator = generator or random.current_generator()
-    return _fill(tensor, generator.normal(tensor.shape, mean, std, tensor.dtype))
+    return _fill(tensor, generator.normal(tensor.shape, mean, std, tensor.dtype, tensor.device))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
 from minidl.autograd import RemovableHandle
-from minidl.backend import Device, device, float16, float32, float64
+from minidl.backend import float16, float32, float64, to_device
 from minidl.nn.parameter import Parameter
 from minidl.nn.state import IncompatibleKeys, load_state
-from minidl.tensor import Tensor
+from minidl.tensor import Destination, Tensor, destination
 
 
 class Module:
@@ -260,13 +258,14 @@ class Module:
             else:
                 param.grad = param.grad.detach().zero_()
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Module:
-        """Convert parameters and floating-point buffers to a dtype, in place.
+    def to(self, *args: Any, **options: Any) -> Module:
+        """Move parameters and buffers to a device, convert floating-point ones, in place.
 
         Parameters
         ----------
-        *args, dtype, device
-            A dtype, a device (or its name), or a tensor that has the wanted ones.
+        *args, dtype, device, non_blocking
+            A dtype, a device (or its name), or a tensor that has the wanted ones; see
+            `Tensor.to`.
 
         Raises
         ------
@@ -275,27 +274,16 @@ class Module:
         ValueError
             If there is no such device.
         """
-        for arg in args:
-            if isinstance(arg, Tensor):
-                dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, str | Device):
-                device = arg
-            else:
-                dtype = arg
-        if device is not None:
-            _check_device(device)
-        if dtype is not None:
-            self._convert(np.dtype(dtype))
-        return self
-
-    def _convert(self, dtype: np.dtype) -> None:
-        if dtype.kind != "f":
-            raise TypeError(f"a module can be converted to a floating-point dtype, not to {dtype}")
+        wanted = destination(*args, **options)
+        if wanted.dtype is not None and wanted.dtype.kind != "f":
+            raise TypeError(
+                f"a module can be converted to a floating-point dtype, not to {wanted.dtype}"
+            )
         for tensor in [*self.parameters(), *self.buffers()]:
-            for each in (tensor, tensor.grad):
-                if each is not None and each.is_floating_point() and each.dtype != dtype:
-                    each.array = each.array.astype(dtype)
-                    each.version[0] += 1  # a graph that saved the old values must notice
+            _put(tensor, wanted)
+            if tensor.grad is not None:
+                _put(tensor.grad, wanted)
+        return self
 
     def half(self) -> Module:
         """Convert to float16."""
@@ -312,6 +300,10 @@ class Module:
     def cpu(self) -> Module:
         """Move to the CPU."""
         return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Module:
+        """Move to a GPU, the current one unless ``device`` says which."""
+        return self.to(device="cuda" if device is None else device)
 
     # ----------------------------------------------------------------- its state
 
@@ -390,5 +382,13 @@ def _unique(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _check_device(name: Any) -> None:
-    device(name)
+def _put(tensor: Tensor, wanted: Destination) -> None:
+    """The tensor itself moved and, if it is floating point, converted."""
+    array = tensor.array
+    if wanted.dtype is not None and array.dtype.kind == "f":
+        array = array.astype(wanted.dtype, copy=False)
+    if wanted.device is not None:
+        array = to_device(array, wanted.device, wanted.non_blocking)
+    if array is not tensor.array:
+        tensor.array = array
+        tensor.version[0] += 1  # a graph that saved the old values must notice

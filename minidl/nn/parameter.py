@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.backend import asarray
-from minidl.ops import empty
+import numpy as np
+
+from minidl import backend
+from minidl.backend import to_device, to_host
+from minidl.ops import as_tensor, empty
 from minidl.tensor import Tensor
 
 
@@ -23,9 +26,8 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True):
-        tensor = isinstance(data, Tensor)
-        self.array = data.array if tensor else asarray(data)
-        self.version = data.version if tensor else [0, 0]
+        values = as_tensor(data)
+        self.array, self.version = values.array, values.version
         self.view_version = None
         self.grad = None
         self.node, self.output = None, 0
@@ -37,7 +39,7 @@ class Parameter(Tensor):
         return twin
 
     def __reduce__(self) -> tuple:
-        return Parameter, (self.array, self.requires_grad)
+        return _rebuilt, (to_host(self.array), self.requires_grad, str(self.device))
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -53,4 +55,8 @@ def new_parameter(*size: int, device: Any = None, dtype: Any = None) -> Paramete
     device, dtype : optional
         Where it lies and of which dtype it is, if not the defaults.
     """
-    return Parameter(empty(*size, device=device or "cpu", dtype=dtype))
+    return Parameter(empty(*size, device=device, dtype=dtype))
+
+
+def _rebuilt(array: np.ndarray, requires_grad: bool, place: str) -> Parameter:
+    return Parameter(to_device(array, backend.device(place)), requires_grad)

@@ -1,6 +1,15 @@
 """Operators: one file per family, each with its forward function and its gradient rules."""
 
-from minidl.ops.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus
+from minidl.ops.activation import (
+    bias_activation,
+    elu,
+    gelu,
+    leaky_relu,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+)
 from minidl.ops.arithmetic import add, div, floor_divide, mul, neg, pow, remainder, sub
 from minidl.ops.comparison import (
     clamp,
@@ -20,7 +29,7 @@ from minidl.ops.comparison import (
     ne,
     where,
 )
-from minidl.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from minidl.ops.conv import conv1d, conv2d, conv2d_relu, conv_transpose1d, conv_transpose2d
 from minidl.ops.creation import (
     arange,
     as_tensor,

@@ -15,10 +15,12 @@ Sizes and arguments are PyTorch's: https://pytorch.org/docs/stable/generated/tor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minidl import kernels
 from minidl.autograd import op
+from minidl.ops.activation import _relu_grad
 from minidl.ops.pair import Pair, Sizes, pair, single
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, squeeze, unsqueeze
@@ -46,11 +48,28 @@ def _conv2d_weight_grad(grad, input, shape, stride, padding, dilation, groups):
     return kernels.conv2d_weight_grad(grad, input, shape, stride, padding, dilation, groups)
 
 
-_conv2d.vjp(
+@op
+def _rectified_conv2d(input, weight, bias, stride, padding, dilation, groups):
+    """relu of the convolution in one kernel; `_rectified` is to take it and see to the gradient."""
+    _check(input, weight, bias, groups)
+    _check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
+    return kernels.conv2d(input, weight, bias, stride, padding, dilation, groups, True)
+
+
+@op
+def _rectified(y):
+    """relu of what is not negative, and of no use elsewhere: y itself, with relu's gradient."""
+    return y
+
+
+_rules = (
     lambda g, _y, _x, w, _b, *how: _conv2d_input_grad(g, w, _x.shape, *how),
     lambda g, _y, x, _w, _b, *how: _conv2d_weight_grad(g, x, _w.shape, *how),
     lambda g, _y, _x, _w, _b, *_how: sum(g, (0, 2, 3)),
 )
+_conv2d.vjp(*_rules)
+_rectified_conv2d.vjp(*_rules)
+_rectified.vjp(lambda g, y, _x: _relu_grad(g, y))
 _conv2d_input_grad.vjp(
     lambda g, _y, _grad, w, _shape, *how: _conv2d(g, w, None, *how),
     lambda g, _y, grad, _w, _shape, *how: _conv2d_weight_grad(grad, g, _w.shape, *how),
@@ -106,13 +125,42 @@ def conv2d(
     TypeError
         If the operands are not floating point of one dtype.
     """
+    return _batched("conv2d", _conv2d, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d_relu(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Sizes | str = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Any:
+    """``relu(conv2d(...))`` in one kernel; the arguments are those of `conv2d`."""
+    args = input, weight, bias, stride, padding, dilation, groups
+    return _rectified(_batched("conv2d_relu", _rectified_conv2d, *args))
+
+
+def _batched(
+    name: str,
+    op: Callable,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Sizes,
+    padding: Sizes | str,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """``op`` with numbers as pairs, on a batch of one picture if there is no batch."""
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    _check_dims("conv2d", input, weight, 2)
+    _check_dims(name, input, weight, 2)
     padding = _padding(padding, weight.shape[2:], stride, dilation)
     if input.ndim == 3:
-        input = unsqueeze(input, 0)
-        return squeeze(_conv2d(input, weight, bias, stride, padding, dilation, groups), 0)
-    return _conv2d(input, weight, bias, stride, padding, dilation, groups)
+        one = op(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups)
+        return squeeze(one, 0)
+    return op(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv1d(

@@ -1,18 +1,34 @@
 """New tensors.
 
-Floats take the default dtype, integers int64, unless ``dtype`` says otherwise;
-``requires_grad=True`` makes a leaf whose gradient backward fills in.
+Floats take the default dtype, integers int64, unless ``dtype`` says otherwise; they lie on
+``device``, or on the default one. ``requires_grad=True`` makes a leaf whose gradient backward
+fills in.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from minidl.autograd import Leaf, TensorBase, describe, wrap
-from minidl.backend import asarray, device, get_default_dtype, int64, result_type
+from minidl.backend import (
+    CPU,
+    Device,
+    asarray,
+    device_of,
+    device_or_default,
+    get_default_dtype,
+    int64,
+    is_array,
+    made_on,
+    result_type,
+    to_device,
+    to_host,
+)
 from minidl.ops.shape import shape_of
 
 
@@ -31,23 +47,41 @@ def require_grad(tensor: TensorBase, requires_grad: bool = True) -> Any:
     return tensor
 
 
-def made(array: np.ndarray, place: Any, requires_grad: bool) -> Any:
-    """A tensor around a new ``array`` on the device ``place``, a leaf if a gradient is wanted."""
-    device(place)
+def leaf(array: Any, requires_grad: bool) -> Any:
+    """A tensor around a new ``array``, a leaf of the graph if a gradient is wanted."""
     return require_grad(wrap(array), requires_grad)
 
 
-def tensor(data: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
-    """A tensor with a copy of ``data``: numbers, nested sequences, an array or a tensor."""
-    return made(np.array(_array(data, dtype)), device, requires_grad)
+def _new(make: Callable[[ModuleType], Any], device: Any, requires_grad: bool) -> Any:
+    """A tensor of what ``make(xp)`` makes with the array module of a device."""
+    return leaf(made_on(device_or_default(device), make), requires_grad)
 
 
-def _array(data: Any, dtype: Any) -> np.ndarray:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A tensor with a copy of ``data``: numbers, nested sequences, an array or a tensor.
+
+    Arrays and tensors are copied where they are unless ``device`` says otherwise.
+    """
+    array = _array(data, dtype)
+    moved = to_device(array, _place(data, device))
+    return leaf(moved.copy() if moved is array else moved, requires_grad)
+
+
+def _place(data: Any, device: Any) -> Device:
+    """Where a tensor made of ``data`` is to lie."""
+    if device is not None or not (isinstance(data, TensorBase) or device_of(data) != CPU):
+        return device_or_default(device)
+    return device_of(data.array if isinstance(data, TensorBase) else data)
+
+
+def _array(data: Any, dtype: Any) -> Any:
     """``data`` as an array; sequences of tensors or arrays keep their elements' dtype."""
     if isinstance(data, TensorBase):
-        return asarray(data.array, dtype)
+        data = data.array
+    if is_array(data) and device_of(data) != CPU:
+        return data if dtype is None else data.astype(dtype, copy=False)
     if isinstance(data, list | tuple) and any(isinstance(x, _NESTED) for x in data):
-        parts = [x if _is_number(x) else _array(x, None) for x in data]
+        parts = [x if _is_number(x) else to_host(_array(x, None)) for x in data]
         return asarray(parts, result_type(*(_lifted(x) for x in parts)) if dtype is None else dtype)
     return asarray(data, dtype)
 
@@ -64,11 +98,11 @@ def _lifted(part: Any) -> Any:
     return part if _is_number(part) else np.atleast_1d(part)
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = "cpu") -> Any:
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """``data`` as a tensor, without a copy where it is one already or an array of that dtype."""
     if isinstance(data, TensorBase):
-        return data if dtype is None else data.to(dtype)
-    return made(_array(data, dtype), device, False)
+        return data.to(dtype=dtype, device=device)
+    return wrap(to_device(_array(data, dtype), _place(data, device)))
 
 
 def from_numpy(array: np.ndarray) -> Any:
@@ -88,49 +122,65 @@ def full(
     fill_value: Any,
     *,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """A tensor of shape ``size`` with every element ``fill_value``: ``full((2, 3), 1.5)``."""
-    fill_value = fill_value.array if isinstance(fill_value, TensorBase) else fill_value
-    value = asarray(fill_value, dtype)
-    return made(np.full(shape_of((size,)), value, value.dtype), device, requires_grad)
+    value, shape = to_host(_array(fill_value, dtype)), shape_of((size,))
+    return _new(lambda xp: xp.full(shape, value[()], value.dtype), device, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 0."""
-    return made(np.zeros(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
+    shape, dtype = shape_of(size), dtype or get_default_dtype()
+    return _new(lambda xp: xp.zeros(shape, dtype), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 1."""
-    return made(np.ones(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
+    shape, dtype = shape_of(size), dtype or get_default_dtype()
+    return _new(lambda xp: xp.ones(shape, dtype), device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = "cpu", requires_grad: bool = False) -> Any:
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` whose elements are whatever was in memory."""
-    return made(np.empty(shape_of(size), dtype or get_default_dtype()), device, requires_grad)
+    shape, dtype = shape_of(size), dtype or get_default_dtype()
+    return _new(lambda xp: xp.empty(shape, dtype), device, requires_grad)
 
 
-def zeros_like(input: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """Zeros of ``input``'s shape and dtype."""
-    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+def zeros_like(
+    input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """Zeros of ``input``'s shape and dtype, on its device."""
+    return zeros(input.shape, requires_grad=requires_grad, **_alike(input, dtype, device))
 
 
-def ones_like(input: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """Ones of ``input``'s shape and dtype."""
-    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+def ones_like(
+    input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """Ones of ``input``'s shape and dtype, on its device."""
+    return ones(input.shape, requires_grad=requires_grad, **_alike(input, dtype, device))
 
 
-def empty_like(input: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """An uninitialised tensor of ``input``'s shape and dtype."""
-    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+def empty_like(
+    input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """An uninitialised tensor of ``input``'s shape and dtype, on its device."""
+    return empty(input.shape, requires_grad=requires_grad, **_alike(input, dtype, device))
 
 
-def full_like(input: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
-    """A tensor of ``input``'s shape and dtype with every element ``fill_value``."""
-    dtype = dtype or input.dtype
-    return full(input.shape, fill_value, dtype=dtype, requires_grad=requires_grad)
+def full_like(
+    input: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """A tensor of ``input``'s shape, dtype and device with every element ``fill_value``."""
+    options = _alike(input, dtype, device)
+    return full(input.shape, fill_value, requires_grad=requires_grad, **options)
+
+
+def _alike(input: Any, dtype: Any, device: Any) -> dict[str, Any]:
+    """The dtype and the device of ``input``, where none is given."""
+    place = device_of(input.array) if device is None else device
+    return {"dtype": dtype or input.dtype, "device": place}
 
 
 # --------------------------------------------------------------------------- sequences
@@ -142,7 +192,7 @@ def arange(
     step: float = 1,
     *,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``: end excluded."""
@@ -152,8 +202,8 @@ def arange(
     if dtype is None:
         floats = any(isinstance(bound, float) for bound in (start, end, step))
         dtype = get_default_dtype() if floats else int64
-    values = start + step * np.arange(math.ceil((end - start) / step))
-    return made(values.astype(dtype), device, requires_grad)
+    count = math.ceil((end - start) / step)
+    return _new(lambda xp: (start + step * xp.arange(count)).astype(dtype), device, requires_grad)
 
 
 def linspace(
@@ -162,14 +212,14 @@ def linspace(
     steps: int,
     *,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
     if steps < 0:
         raise ValueError(f"linspace: steps must not be negative, got {steps}")
-    values = np.linspace(start, end, steps)
-    return made(values.astype(dtype or get_default_dtype()), device, requires_grad)
+    dtype = dtype or get_default_dtype()
+    return _new(lambda xp: xp.linspace(start, end, steps).astype(dtype), device, requires_grad)
 
 
 def eye(
@@ -177,8 +227,9 @@ def eye(
     m: int | None = None,
     *,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns."""
-    return made(np.eye(n, m, dtype=dtype or get_default_dtype()), device, requires_grad)
+    dtype = dtype or get_default_dtype()
+    return _new(lambda xp: xp.eye(n, m, dtype=dtype), device, requires_grad)

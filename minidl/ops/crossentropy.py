@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minidl import kernels
 from minidl.autograd import describe, fused
-from minidl.backend import int64
+from minidl.backend import device_of, int64, xp
 from minidl.ops.comparison import where
 from minidl.ops.elementwise import to
 from minidl.ops.index import gather, getitem
@@ -43,10 +41,10 @@ def _check_input(name: str, input: Any, target: Any, weight: Any) -> None:
         )
 
 
-def _checked_labels(name: str, input: Any, target: Any, ignore_index: int) -> Any:
-    """The labels as int64, their shape, dtype and range checked."""
+def _checked_labels(name: str, input: Any, target: Any) -> Any:
+    """The labels as int64, their shape and dtype checked."""
     dim = _class_dim(input)
-    shape, classes = input.shape[:dim] + input.shape[dim + 1 :], input.shape[dim]
+    shape = input.shape[:dim] + input.shape[dim + 1 :]
     if target.dtype.kind not in "iu":
         raise TypeError(
             f"{name}({describe([input, target])}): labels must be integers, got {target.dtype}"
@@ -55,14 +53,18 @@ def _checked_labels(name: str, input: Any, target: Any, ignore_index: int) -> An
         raise ValueError(
             f"{name}({describe([input, target])}): the labels must have shape {list(shape)}"
         )
-    labels = target.array
+    return target.to(int64)
+
+
+def _check_range(name: str, input: Any, target: Any, ignore_index: int) -> None:
+    """IndexError if a label is neither a class nor the one to ignore."""
+    labels, classes = target.array, input.shape[_class_dim(input)]
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
     if wrong.any():
         raise IndexError(
             f"{name}({describe([input, target])}): label {labels[wrong][0]} is outside "
             f"0..{classes - 1}, the range for {classes} classes"
         )
-    return target.to(int64)
 
 
 # --------------------------------------------------------------------------- compositions
@@ -116,23 +118,22 @@ def _with_probabilities(
 @quiet
 def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction):
     """Softmax and loss of (N, C) logits and (N,) labels in one pass."""
-    weights = np.ones(input.shape[1], input.dtype) if weight is None else weight
-    loss, logsumexp = kernels.cross_entropy(input, target, weights, smoothing, ignore_index)
-    share = input.dtype.type(1)
+    loss, logsumexp = kernels.cross_entropy(input, target, weight, smoothing, ignore_index)
+    share = None
     if reduction == "mean":
-        kept = target != ignore_index
-        share = share / weights[target[kept]].sum(dtype=input.dtype)
-    result = loss if reduction == "none" else loss.sum() * share
-    return result, (weights, logsumexp, share)
+        loss, share = kernels.weighted_mean(loss, target, weight, ignore_index)
+    elif reduction == "sum":
+        loss = kernels.reduce_sum(loss, (0,), False, loss.dtype)
+    return loss, (logsumexp, share)
 
 
 @_cross_entropy.backward("input")
 @quiet
-def _(g, residuals, input, target, _weight, ignore_index, smoothing, reduction):
-    weights, logsumexp, share = residuals
-    rows = g * share if reduction == "none" else np.full(len(input), g * share)
+def _(g, residuals, input, target, weight, ignore_index, smoothing, _reduction):
+    logsumexp, share = residuals
+    of_rows = xp(input).broadcast_to(g if share is None else g * share, logsumexp.shape)
     g_input = kernels.cross_entropy_grad(
-        rows, input, target, weights, smoothing, ignore_index, logsumexp
+        of_rows, input, target, weight, smoothing, ignore_index, logsumexp
     )
     return (g_input,)
 
@@ -173,7 +174,7 @@ def cross_entropy(
     ValueError
         For shapes that do not fit together, or an option out of its range.
     IndexError
-        For a label that is not a class.
+        For a label that is not a class. On a GPU, which nobody waits for, the loss is NaN instead.
     """
     _check_input("cross_entropy", input, target, weight)
     if not 0 <= label_smoothing <= 1:
@@ -181,7 +182,9 @@ def cross_entropy(
     check_reduction(reduction)
     if target.shape == input.shape and target.dtype.kind == "f":
         return _with_probabilities(input, target, weight, label_smoothing, reduction)
-    labels = _checked_labels("cross_entropy", input, target, ignore_index)
+    labels = _checked_labels("cross_entropy", input, target)
+    if device_of(labels.array).type != "cuda":
+        _check_range("cross_entropy", input, labels, ignore_index)
     if input.ndim == 2:
         return _cross_entropy(input, labels, weight, ignore_index, label_smoothing, reduction)
     rows, flat = _as_rows(input), reshape(labels, (-1,))
@@ -194,7 +197,8 @@ def nll_loss(
 ) -> Any:
     """-input[target]: `cross_entropy` of log-probabilities, for labels only."""
     _check_input("nll_loss", input, target, weight)
-    labels = _checked_labels("nll_loss", input, target, ignore_index)
+    labels = _checked_labels("nll_loss", input, target)
+    _check_range("nll_loss", input, labels, ignore_index)
     check_reduction(reduction)
     return _negative_log_likelihood(input, labels, weight, ignore_index, 0.0, reduction)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from minidl import random
+from minidl import kernels, random
 from minidl.autograd import describe, op
-from minidl.backend import xp
 
 
 @op
-def masked_scale(input, kept, scale):
-    """``input * scale`` where the boolean array ``kept`` holds, 0 elsewhere."""
-    result = xp(input).multiply(input, kept)
-    result *= input.dtype.type(scale)
-    return result
+def _dropout(input, p, key, counter):
+    """Dropout by the numbers that ``key`` and ``counter`` begin."""
+    return kernels.dropout(input, p, key, counter)
 
 
-masked_scale.vjp(lambda g, _y, _x, kept, scale: masked_scale(g, kept, scale))
+_dropout.vjp(lambda g, _y, _x, p, key, counter: _dropout(g, p, key, counter))
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
@@ -33,5 +31,5 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
         raise TypeError(f"dropout({describe([input])}): input must be floating point")
     if not training or p == 0:
         return input
-    kept = random.current_generator().uniform(input.shape) >= p
-    return masked_scale(input, kept, 1 / (1 - p) if p < 1 else 0.0)
+    blocks = -(-math.prod(input.shape) // 4)
+    return _dropout(input, p, *random.current_generator().reserve(blocks))

@@ -10,7 +10,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import op
-from minidl.backend import bool_, xp
+from minidl.backend import bool_, to_device, xp
 from minidl.ops.operands import floating, quiet
 
 
@@ -201,6 +201,15 @@ def to(input, dtype):
 
 
 to.vjp(lambda g, _y, _x, _dtype: g)
+
+
+@op
+def moved(input, place, source, non_blocking):
+    """A copy of ``input``, which lies on the device ``source``, on the device ``place``."""
+    return to_device(input, place, non_blocking)
+
+
+moved.vjp(lambda g, _y, _x, place, source, non_blocking: moved(g, source, place, non_blocking))
 
 
 @op

@@ -38,6 +38,16 @@ def _normalize_composed(input: Any, weight: Any, bias: Any, eps: float) -> tuple
     return y, reshape(centre, channels), reshape(variance, channels)
 
 
+def _group_normalize_composed(input: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
+    length = math.prod(input.shape[1:]) // groups
+    rows = reshape(input, (input.shape[0], groups, length))
+    centred = rows - mean(rows, 2, True)
+    variance = mean(centred * centred, 2, True)
+    y = reshape(centred * rsqrt(variance + eps), input.shape)
+    y = y if weight is None else y * _along_channels(weight, input)
+    return y if bias is None else y + _along_channels(bias, input)
+
+
 @fused(reference=_normalize_composed)
 def _normalize(input, weight, bias, eps):
     """(x - mean) / sqrt(var + eps) * weight + bias by channel; also mean and biased variance."""
@@ -50,16 +60,38 @@ def _(g, residuals, input, weight, _bias, _eps):
     return kernels.normalize_grad(g, input, *residuals, weight)
 
 
+@fused(reference=_group_normalize_composed)
+def _group_normalize(input, weight, bias, groups, eps):
+    """(x - mean) / sqrt(var + eps) * weight + bias by group of channels in each sample."""
+    y, *residuals = kernels.group_normalize(input, weight, bias, groups, eps)
+    return y, residuals
+
+
+@_group_normalize.backward("input", "weight", "bias")
+def _(g, residuals, input, weight, _bias, groups, _eps):
+    return kernels.group_normalize_grad(g, input, *residuals, weight, groups)
+
+
 @op
 def _scale_shift(input, scale, shift):
     """x * scale + shift by channel; ``shift`` may be None."""
     return kernels.scale_shift(input, scale, shift)
 
 
+@op
+def _channel_dot(grad, input):
+    """The sum of g * x over each channel: the gradient of `_scale_shift` in its scale."""
+    return kernels.channel_dot(grad, input)
+
+
 _scale_shift.vjp(
     lambda g, _y, _x, scale, _shift: _scale_shift(g, scale, None),
-    lambda g, _y, x, _scale, _shift: sum(g * x, _other_dims(x)),
+    lambda g, _y, x, _scale, _shift: _channel_dot(g, x),
     lambda g, _y, _x, _scale, _shift: sum(g, _other_dims(_x)),
+)
+_channel_dot.vjp(
+    lambda gg, _y, _g, x: _scale_shift(x, gg, None),
+    lambda gg, _y, g, _x: _scale_shift(g, gg, None),
 )
 
 
@@ -139,8 +171,7 @@ def batch_norm(
         )
     y, centre, variance = _normalize(input, weight, bias, eps)
     if count:
-        _move(running_mean, centre.array, momentum)
-        _move(running_var, variance.array * (count / (count - 1)), momentum)
+        _move_running(centre, variance, running_mean, running_var, momentum, count)
     return y
 
 
@@ -159,11 +190,16 @@ def _with_running_statistics(
     return _scale_shift(input, scale, shift if bias is None else shift + bias)
 
 
-def _move(running: Any, batch: Any, momentum: float) -> None:
-    """``running`` a step of ``momentum`` towards ``batch``, in place and out of the graph."""
-    if running is not None:
-        running.array[...] = (1 - momentum) * running.array + momentum * batch
-        running.version[0] += 1
+def _move_running(
+    centre: Any, variance: Any, running_mean: Any, running_var: Any, momentum: float, count: int
+) -> None:
+    """The running statistics a step of ``momentum`` towards the batch's, out of the graph."""
+    running = running_mean, running_var
+    arrays = (None if tensor is None else tensor.array for tensor in running)
+    kernels.move_running(centre.array, variance.array, *arrays, momentum, count)
+    for tensor in running:
+        if tensor is not None:
+            tensor.version[0] += 1
 
 
 # --------------------------------------------------------------------------- within a sample
@@ -189,9 +225,10 @@ def layer_norm(
             f"layer_norm({describe([input])}): the last dimensions must be {list(shape)}"
         )
     _check_shapes("layer_norm", input, shape, weight=weight, bias=bias)
-    y = _normalize_rows(input, math.prod(input.shape[: -len(shape)]), eps)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+    length = math.prod(shape)
+    rows = reshape(input, (math.prod(input.shape[: -len(shape)]), length))
+    flat = (None if tensor is None else reshape(tensor, (length,)) for tensor in (weight, bias))
+    return reshape(_group_normalize(rows, *flat, 1, eps), input.shape)
 
 
 def group_norm(
@@ -211,14 +248,4 @@ def group_norm(
             f"{num_groups} equal groups"
         )
     _check_shapes("group_norm", input, (channels,), weight=weight, bias=bias)
-    y = _normalize_rows(input, input.shape[0] * num_groups, eps)
-    if weight is not None:
-        return _scale_shift(y, weight, bias)
-    return y if bias is None else y + _along_channels(bias, input)
-
-
-def _normalize_rows(input: Any, rows: int, eps: float) -> Any:
-    """``input`` cut into ``rows`` equal pieces, each with mean 0 and variance 1."""
-    length = math.prod(input.shape) // max(rows, 1)
-    flat = reshape(input, (1, rows, length))
-    return reshape(_normalize(flat, None, None, eps)[0], input.shape)
+    return _group_normalize(input, weight, bias, num_groups, eps)

@@ -31,21 +31,25 @@ def _max_pool2d(input, kernel_size, stride, padding, dilation, size):
 
 
 @op
-def _max_pool2d_scatter(grad, indices, size):
+def _max_pool2d_scatter(grad, indices, size, windows):
     """Each element added to the place in its plane that its index names."""
-    return kernels.max_pool2d_scatter(grad, indices, size)
+    return kernels.max_pool2d_scatter(grad, indices, size, windows)
 
 
 @op
-def _max_pool2d_gather(input, indices):
+def _max_pool2d_gather(input, indices, windows):
     """The elements of each plane that the indices name."""
     return kernels.max_pool2d_gather(input, indices)
 
 
-_max_pool2d.vjp(lambda g, y, _x, *_how: _max_pool2d_scatter(g[0], y[1], _x.shape[2:]))
-_max_pool2d_scatter.vjp(lambda g, _y, _grad, indices, _size: _max_pool2d_gather(g, indices))
+_max_pool2d.vjp(
+    lambda g, y, _x, *how: _max_pool2d_scatter(g[0], y[1], _x.shape[2:], how[:4]),
+)
+_max_pool2d_scatter.vjp(
+    lambda g, _y, _grad, indices, _size, windows: _max_pool2d_gather(g, indices, windows)
+)
 _max_pool2d_gather.vjp(
-    lambda g, _y, _x, indices: _max_pool2d_scatter(g, indices, _x.shape[2:]),
+    lambda g, _y, _x, indices, windows: _max_pool2d_scatter(g, indices, _x.shape[2:], windows)
 )
 
 

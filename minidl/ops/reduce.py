@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import kernels
 from minidl.autograd import TensorBase, op
 from minidl.backend import int64, xp
 from minidl.ops.arithmetic import div
@@ -60,9 +61,8 @@ def _total_dtype(x: Any, dtype: Any) -> Any:
 @quiet
 def sum(input, dim=None, keepdim=False, dtype=None):
     """The sum; of integers and booleans it is int64 unless ``dtype`` says otherwise."""
-    dtype, axis = _total_dtype(input, dtype), _reduced(dim, input.ndim)
-    total = input.sum(axis=axis, keepdims=keepdim, dtype=accumulator(dtype))
-    return total.astype(dtype, copy=False)
+    axis = _reduced(dim, input.ndim)
+    return kernels.reduce_sum(input, axis, keepdim, _total_dtype(input, dtype))
 
 
 sum.vjp(lambda g, _y, _x, dim, keepdim, _dtype: _unreduced(g, _x, dim, keepdim))
@@ -77,8 +77,7 @@ def sum_to_size(input, size):
         raise ValueError(f"size {tuple(size)} does not broadcast to that shape")
     stretched = [i for i in range(lead, input.ndim) if size[i - lead] == 1 != input.shape[i]]
     axis = (*range(lead), *stretched)
-    total = input.sum(axis=axis, keepdims=True, dtype=accumulator(input.dtype))
-    return total.astype(input.dtype, copy=False).reshape(size)
+    return kernels.reduce_sum(input, axis, True, input.dtype).reshape(size)
 
 
 sum_to_size.vjp(lambda g, _y, _x, _size: expand(g, _x.shape))
@@ -89,9 +88,7 @@ sum_to_size.vjp(lambda g, _y, _x, _size: expand(g, _x.shape))
 def mean(input, dim=None, keepdim=False, dtype=None):
     """The arithmetic mean; of no elements it is NaN."""
     dtype = fractional(input).dtype if dtype is None else np.dtype(dtype)
-    axis = _reduced(dim, input.ndim)
-    total = input.sum(axis=axis, keepdims=keepdim, dtype=accumulator(dtype))
-    return (total / _count(input, dim)).astype(dtype, copy=False)
+    return kernels.reduce_mean(input, _reduced(dim, input.ndim), keepdim, dtype)
 
 
 mean.vjp(lambda g, _y, _x, dim, keepdim, _dtype: _unreduced(g / _count(_x, dim), _x, dim, keepdim))
@@ -310,13 +307,13 @@ _others.vjp(_others_rule)
 @op
 def amax(input, dim=None, keepdim=False):
     """The largest element; equal ones share the gradient."""
-    return input.max(axis=_reduced(dim, input.ndim), keepdims=keepdim)
+    return kernels.reduce_max(input, _reduced(dim, input.ndim), keepdim)
 
 
 @op
 def amin(input, dim=None, keepdim=False):
     """The smallest element; equal ones share the gradient."""
-    return input.min(axis=_reduced(dim, input.ndim), keepdims=keepdim)
+    return kernels.reduce_min(input, _reduced(dim, input.ndim), keepdim)
 
 
 def _extreme_rule(g, y, x, dim, keepdim):

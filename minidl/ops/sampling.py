@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import random
-from minidl.backend import get_default_dtype, int64
-from minidl.ops.creation import made
+from minidl.backend import device_or_default, get_default_dtype, int64
+from minidl.ops.creation import leaf
 from minidl.ops.shape import shape_of
 
 
@@ -14,26 +14,26 @@ def rand(
     *size: Any,
     generator: random.Generator | None = None,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """A tensor of shape ``size`` of numbers uniform in [0, 1)."""
     generator = generator or random.current_generator()
-    values = generator.uniform(shape_of(size), dtype=dtype or get_default_dtype())
-    return made(values, device, requires_grad)
+    dtype, place = dtype or get_default_dtype(), device_or_default(device)
+    return leaf(generator.uniform(shape_of(size), dtype=dtype, device=place), requires_grad)
 
 
 def randn(
     *size: Any,
     generator: random.Generator | None = None,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """A tensor of shape ``size`` of numbers of the standard normal distribution."""
     generator = generator or random.current_generator()
-    values = generator.normal(shape_of(size), dtype=dtype or get_default_dtype())
-    return made(values, device, requires_grad)
+    dtype, place = dtype or get_default_dtype(), device_or_default(device)
+    return leaf(generator.normal(shape_of(size), dtype=dtype, device=place), requires_grad)
 
 
 def randint(
@@ -43,13 +43,14 @@ def randint(
     size: Any = None,
     generator: random.Generator | None = None,
     dtype: Any = int64,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """``randint(high, size)`` or ``randint(low, high, size)``: integers in [low, high)."""
     low, high, size = _bounds(bounds_and_size, low, high, size)
-    values = (generator or random.current_generator()).integers(low, high, shape_of((size,)))
-    return made(values.astype(dtype, copy=False), device, requires_grad)
+    generator, place = generator or random.current_generator(), device_or_default(device)
+    values = generator.integers(low, high, shape_of((size,)), place)
+    return leaf(values.astype(dtype, copy=False), requires_grad)
 
 
 def _bounds(given: tuple, low: int, high: int | None, size: Any) -> tuple[int, int, Any]:
@@ -71,12 +72,12 @@ def randperm(
     *,
     generator: random.Generator | None = None,
     dtype: Any = int64,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
     """The integers 0 to ``n - 1`` in random order."""
-    values = (generator or random.current_generator()).permutation(n)
-    return made(values.astype(dtype, copy=False), device, requires_grad)
+    generator, place = generator or random.current_generator(), device_or_default(device)
+    return leaf(generator.permutation(n, place).astype(dtype, copy=False), requires_grad)
 
 
 def rand_like(
@@ -84,15 +85,15 @@ def rand_like(
     *,
     generator: random.Generator | None = None,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
-    """Numbers uniform in [0, 1), in ``input``'s shape and dtype."""
+    """Numbers uniform in [0, 1), in ``input``'s shape, dtype and device."""
     return rand(
         input.shape,
         generator=generator,
         dtype=dtype or input.dtype,
-        device=device,
+        device=device or input.device,
         requires_grad=requires_grad,
     )
 
@@ -102,14 +103,14 @@ def randn_like(
     *,
     generator: random.Generator | None = None,
     dtype: Any = None,
-    device: Any = "cpu",
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
-    """Numbers of the standard normal distribution, in ``input``'s shape and dtype."""
+    """Numbers of the standard normal distribution, in ``input``'s shape, dtype and device."""
     return randn(
         input.shape,
         generator=generator,
         dtype=dtype or input.dtype,
-        device=device,
+        device=device or input.device,
         requires_grad=requires_grad,
     )

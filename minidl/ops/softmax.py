@@ -4,43 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from minidl import kernels
 from minidl.autograd import op
-from minidl.backend import xp
 from minidl.ops.elementwise import exp
-from minidl.ops.operands import accumulator, fractional, quiet
+from minidl.ops.operands import fractional, quiet
 from minidl.ops.reduce import sum
-from minidl.ops.shape import axes
-
-
-def _below_top(x: Any, dim: Any) -> tuple[Any, tuple[int, ...]]:
-    """``x`` minus its largest element along ``dim``, so that no exponential overflows."""
-    axis = axes(dim, x.ndim)
-    wide = fractional(x).astype(accumulator(x.dtype), copy=False)
-    return wide - wide.max(axis=axis, keepdims=True, initial=-np.inf), axis
+from minidl.ops.shape import axis_of
 
 
 @op
 @quiet
 def _softmax(input, dim):
-    shifted, axis = _below_top(input, dim)
-    e = xp(input).exp(shifted)
-    return (e / e.sum(axis=axis, keepdims=True)).astype(input.dtype, copy=False)
+    return kernels.softmax(fractional(input), axis_of(dim, input.ndim))
 
 
-_softmax.vjp(lambda g, y, _x, dim: (g - sum(g * y, dim, True)) * y)
+@op
+@quiet
+def _softmax_grad(grad, y, dim):
+    """The gradient of x, given that of y = softmax(x)."""
+    return kernels.softmax_grad(grad, y, axis_of(dim, y.ndim))
+
+
+_softmax.vjp(lambda g, y, _x, dim: _softmax_grad(g, y, dim))
+_softmax_grad.vjp(
+    lambda g, _dx, _grad, y, dim: _softmax_grad(g, y, dim),
+    lambda g, _dx, grad, y, dim: (
+        g * (grad - sum(grad * y, dim, True)) - grad * sum(g * y, dim, True)
+    ),
+)
 
 
 @op
 @quiet
 def _log_softmax(input, dim):
-    shifted, axis = _below_top(input, dim)
-    log_total = xp(input).log(xp(input).exp(shifted).sum(axis=axis, keepdims=True))
-    return (shifted - log_total).astype(input.dtype, copy=False)
+    return kernels.log_softmax(fractional(input), axis_of(dim, input.ndim))
 
 
-_log_softmax.vjp(lambda g, y, _x, dim: g - exp(y) * sum(g, dim, True))
+@op
+@quiet
+def _log_softmax_grad(grad, y, dim):
+    """The gradient of x, given that of y = log_softmax(x)."""
+    return kernels.log_softmax_grad(grad, y, axis_of(dim, y.ndim))
+
+
+_log_softmax.vjp(lambda g, y, _x, dim: _log_softmax_grad(g, y, dim))
+_log_softmax_grad.vjp(
+    lambda g, _dx, _grad, y, dim: g - sum(g * exp(y), dim, True),
+    lambda g, _dx, grad, y, dim: -g * exp(y) * sum(grad, dim, True),
+)
 
 
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:

@@ -68,23 +68,25 @@ class Adam(Optimizer):
     def _state_of(self, param: Tensor, amsgrad: bool) -> dict[str, Tensor]:
         state = self.state[param]
         if not state:
-            state["step"] = ops.zeros((), dtype=float32)
+            state["step"] = ops.zeros((), dtype=float32, device="cpu")
             state["exp_avg"] = ops.zeros_like(param)
             state["exp_avg_sq"] = ops.zeros_like(param)
         if amsgrad and "max_exp_avg_sq" not in state:
             state["max_exp_avg_sq"] = ops.zeros_like(param)
         return state
 
-    def update(self, param: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        state = self._state_of(param, group["amsgrad"])
-        state["step"].array += 1
+    def update(self, params: list[Tensor], gradients: list[Any], group: dict[str, Any]) -> None:
+        states = [self._state_of(param, group["amsgrad"]) for param in params]
+        for state in states:
+            state["step"].array += 1
+        largests = [state["max_exp_avg_sq"].array for state in states] if group["amsgrad"] else None
         kernels.adam(
-            param.array,
-            gradient,
-            state["exp_avg"].array,
-            state["exp_avg_sq"].array,
-            state["max_exp_avg_sq"].array if group["amsgrad"] else None,
-            int(state["step"].array),
+            [param.array for param in params],
+            gradients,
+            [state["exp_avg"].array for state in states],
+            [state["exp_avg_sq"].array for state in states],
+            largests,
+            [int(state["step"].array) for state in states],
             group["lr"],
             *group["betas"],
             group["eps"],

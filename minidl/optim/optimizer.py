@@ -14,7 +14,7 @@ Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
 class Optimizer:
-    """Base of all optimizers; a subclass says in `update` how one parameter changes.
+    """Base of all optimizers; a subclass says in `update` how parameters change.
 
     Parameters
     ----------
@@ -110,16 +110,21 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    gradient = param.grad.array
-                    self.update(param, -gradient if group["maximize"] else gradient, group)
+            for params in _alike(param for param in group["params"] if param.grad is not None):
+                gradients = [param.grad.array for param in params]
+                if group["maximize"]:
+                    gradients = [-gradient for gradient in gradients]
+                self.update(params, gradients, group)
+                for param in params:
                     param.version[0] += 1
         return loss
 
-    def update(self, param: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        """Change one parameter and its state in place; ``gradient`` is an array."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to update a parameter")
+    def update(self, params: list[Tensor], gradients: list[Any], group: dict[str, Any]) -> None:
+        """Change parameters and their states in place.
+
+        ``params`` are some of a group, of one dtype and on one device; ``gradients`` are arrays.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how to update parameters")
 
     # ----------------------------------------------------------------- its state
 
@@ -141,7 +146,7 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned, of an optimizer with the same groups.
 
-        Tensors are copied, those of a parameter's shape converted to its dtype.
+        Tensors are copied, those of a parameter's shape converted to its dtype and moved to its device.
 
         Raises
         ------
@@ -193,6 +198,14 @@ def _check_param(i: int, param: Any, known: set[int]) -> None:
         )
 
 
+def _alike(params: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    """The parameters by dtype and device."""
+    kinds = defaultdict(list)
+    for param in params:
+        kinds[param.dtype, param.device].append(param)
+    return kinds.values()
+
+
 def _checked_layout(state_dict: Any) -> dict[str, Any]:
     if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
         raise ValueError('load_state_dict: wants a dict with the keys "state" and "param_groups"')
@@ -210,11 +223,12 @@ def _check_groups(groups: list[dict], saved: list[dict]) -> None:
 
 
 def _fitted(value: Any, param: Tensor, name: str) -> Any:
-    """A copy of a saved value, in the parameter's dtype if it has the parameter's shape."""
+    """A copy of a saved value, of the parameter's dtype and device if it has its shape."""
     if not isinstance(value, Tensor):
         return value
     if value.ndim and value.shape != param.shape:
         raise ValueError(
             f"load_state_dict: {name} has shape {value.shape}, the parameter {param.shape}"
         )
-    return value.detach().clone().to(param.dtype if value.shape == param.shape else value.dtype)
+    copy = value.detach().clone()
+    return copy.to(param) if value.shape == param.shape else copy

@@ -58,18 +58,34 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov's momentum needs a momentum above 0 and no dampening")
 
-    def update(self, param: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        velocity, dampening = None, group["dampening"]
-        if group["momentum"] != 0:
-            state = self.state[param]
-            if state.get("momentum_buffer") is None:
-                # 0, and no dampening: the velocity becomes the first gradient
-                state["momentum_buffer"], dampening = ops.zeros_like(param), 0
-            velocity = state["momentum_buffer"].array
+    def update(self, params: list[Tensor], gradients: list[Any], group: dict[str, Any]) -> None:
+        if group["momentum"] == 0:
+            self._run(params, gradients, None, 0, group)
+            return
+        young = [self.state[param].get("momentum_buffer") is None for param in params]
+        for begins in set(young):
+            chosen = [i for i, is_young in enumerate(young) if is_young is begins]
+            some = [params[i] for i in chosen]
+            if begins:
+                for param in some:
+                    self.state[param]["momentum_buffer"] = ops.zeros_like(param)
+            # 0, and no dampening: the velocity becomes the first gradient
+            dampening = 0 if begins else group["dampening"]
+            velocities = [self.state[param]["momentum_buffer"].array for param in some]
+            self._run(some, [gradients[i] for i in chosen], velocities, dampening, group)
+
+    def _run(
+        self,
+        params: list[Tensor],
+        gradients: list[Any],
+        velocities: list[Any] | None,
+        dampening: float,
+        group: dict[str, Any],
+    ) -> None:
         kernels.sgd(
-            param.array,
-            gradient,
-            velocity,
+            [param.array for param in params],
+            gradients,
+            velocities,
             group["lr"],
             group["momentum"],
             dampening,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,29 +13,59 @@ from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
 
 _source = Source(__file__, "activation.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
 _THREADS = 256
+_KINDS = {name: kind for kind, name in enumerate(reference.FUNCTIONS)}
 
 
 def relu(x: Any) -> Any:
     """See `minidl.kernels.activation.reference.relu`."""
     if x.dtype not in FLOATING:
         return reference.relu(x)
-    x = xp(x).ascontiguousarray(x)
-    y = xp(x).empty(x.shape, x.dtype)
-    _launch("relu", x, y)
-    return y
+    return _launch("relu", x, xp(x).ascontiguousarray(x), np.int64(x.size))
 
 
 def relu_grad(g: Any, y: Any) -> Any:
     """See `minidl.kernels.activation.reference.relu_grad`."""
     if y.dtype not in FLOATING or g.dtype != y.dtype:
         return reference.relu_grad(g, y)
-    g, y = xp(g).ascontiguousarray(g), xp(y).ascontiguousarray(y)
-    out = xp(y).empty(y.shape, y.dtype)
-    _launch("relu_grad", g, y, out)
-    return out
+    arrays = map(xp(y).ascontiguousarray, (g, y))
+    return _launch("relu_grad", y, *arrays, np.int64(y.size))
 
 
-def _launch(name: str, *arrays: Any) -> None:
-    out = arrays[-1]
-    kernel = _source.kernel(name, out, ELEMENT=ctype(out.dtype))
-    kernel(grid_for(out.size, _THREADS), (_THREADS,), (*arrays, np.int64(out.size)))
+def activation(x: Any, bias: Any, name: str, parameters: tuple[float, ...]) -> Any:
+    """See `minidl.kernels.activation.reference.activation`."""
+    if not _covered(x, bias):
+        return reference.activation(x, bias, name, parameters)
+    return _launch("activation", x, _KINDS[name], *_arguments(bias, parameters, x))
+
+
+def activation_grad(g: Any, x: Any, bias: Any, name: str, parameters: tuple[float, ...]) -> Any:
+    """See `minidl.kernels.activation.reference.activation_grad`."""
+    if not _covered(x, g, bias):
+        return reference.activation_grad(g, x, bias, name, parameters)
+    g = xp(g).ascontiguousarray(g)
+    return _launch("activation_grad", x, _KINDS[name], g, *_arguments(bias, parameters, x))
+
+
+def _covered(x: Any, *others: Any) -> bool:
+    dtypes = {array.dtype for array in (x, *others) if array is not None}
+    return x.dtype in FLOATING and len(dtypes) == 1
+
+
+def _arguments(bias: Any, parameters: tuple[float, ...], x: Any) -> tuple:
+    """What the kernels take: x, bias, two parameters, size, row's length, channels."""
+    scalar = np.float64 if x.dtype == np.float64 else np.float32
+    numbers = map(scalar, (*parameters, 0, 0)[:2])
+    contiguous = xp(x).ascontiguousarray
+    if bias is None:
+        return contiguous(x), None, *numbers, np.int64(x.size), np.int64(max(x.size, 1)), 1
+    sizes = np.int64(x.size), np.int64(max(math.prod(x.shape[2:]), 1)), max(x.shape[1], 1)
+    return contiguous(x), contiguous(bias), *numbers, *sizes
+
+
+def _launch(name: str, like: Any, *arguments: Any) -> Any:
+    """The kernel's result, an array like ``like``."""
+    y = xp(like).empty(like.shape, like.dtype)
+    packs = -(-y.size * y.dtype.itemsize // 16)
+    kernel = _source.kernel(name, like, ELEMENT=ctype(y.dtype))
+    kernel(grid_for(packs, _THREADS), (_THREADS,), (*arguments, y))
+    return y

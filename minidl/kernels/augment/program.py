@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minidl.backend import CPU, device_of, is_array
+
 # Compiled kernels hold these numbers, and their cache does not look into this file: give a
 # new step a new number, and leave the old ones as they are.
 FLIP_HORIZONTAL = 0  # parameters: 1 to flip, 0 to leave it
@@ -94,8 +96,12 @@ def check(
     parameters: np.ndarray,
     table: np.ndarray,
 ) -> None:
-    """TypeError, ValueError or IndexError if a kernel could not run on these arguments."""
-    if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8:
+    """TypeError, ValueError or IndexError if a kernel could not run on these arguments.
+
+    ``program`` is on the host. Indices that are on a device are not looked at: the host would
+    have to wait for them.
+    """
+    if not is_array(pictures) or pictures.dtype != np.uint8:
         raise TypeError(f"pictures must be a uint8 array, got {_described(pictures)}")
     if pictures.ndim != 4 or pictures.shape[3] not in (1, 3):
         raise ValueError(
@@ -104,7 +110,8 @@ def check(
         )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise TypeError(f"indices must be a row of integers, got {_described(indices)}")
-    if indices.size and (indices.min() < 0 or indices.max() >= len(pictures)):
+    on_host = device_of(indices) == CPU
+    if on_host and indices.size and (indices.min() < 0 or indices.max() >= len(pictures)):
         raise IndexError(
             f"indices from {indices.min()} to {indices.max()} for {len(pictures)} pictures"
         )
@@ -128,6 +135,6 @@ def in_order(opcodes: list[int]) -> bool:
 
 
 def _described(array: object) -> str:
-    if isinstance(array, np.ndarray):
+    if is_array(array):
         return f"{array.dtype}{list(array.shape)}"
     return type(array).__name__

@@ -8,6 +8,7 @@ Source: Pillow's ``src/libImaging``: Geometry.c, Blend.c, Convert.c
 
 import numpy as np
 
+from minidl.backend import device_of, to_device, to_host
 from minidl.kernels.augment import program as p
 
 
@@ -23,7 +24,7 @@ def augment_pictures(
     Parameters
     ----------
     pictures : uint8 array (N, H, W, C), C = 1 or 3
-        The data set.
+        The data set, on the device that makes the result; the other arrays may be on the host.
     indices : integer array (B,)
         Which of them.
     program, parameters : float64 arrays (steps, `program.ROW`) and (B, K)
@@ -35,12 +36,14 @@ def augment_pictures(
     -------
     float32 array (B, C, H', W')
     """
+    program, parameters, table = map(to_host, (program, parameters, table))
     p.check(pictures, indices, program, parameters, table)
-    height, width = final_size(program)
-    out = np.empty((len(indices), pictures.shape[3], height, width), np.float32)
-    for i, index in enumerate(indices):
-        out[i] = _run(pictures[index], program, parameters[i], table)
-    return out
+    place = device_of(pictures)
+    chosen = to_host(pictures[to_device(indices, place)])
+    out = np.empty((len(indices), pictures.shape[3], *final_size(program)), np.float32)
+    for i, picture in enumerate(chosen):
+        out[i] = _run(picture, program, parameters[i], table)
+    return to_device(out, place)
 
 
 def final_size(program: np.ndarray) -> tuple[int, int]:

@@ -7,13 +7,13 @@ Every stride, padding, dilation and number of groups takes the same road, see
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
+from minidl.kernels.activation import cpu as activation
 from minidl.kernels.conv import reference
 from minidl.kernels.conv.flat import BLOCK, TAPS, Grid, correlate, correlate_weight
+from minidl.kernels.conv.phases import phases
 from minidl.kernels.conv.reference import output_size
 
 Pair = tuple[int, int]
@@ -34,10 +34,11 @@ def conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    relu: bool = False,
 ) -> np.ndarray:
     """See `minidl.kernels.conv.reference.conv2d`."""
     if not _covered(x, w):
-        return reference.conv2d(x, w, bias, stride, padding, dilation, groups)
+        return reference.conv2d(x, w, bias, stride, padding, dilation, groups, relu)
     size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *size), x.dtype)
     x, padding = _cropped(x, padding)
@@ -45,7 +46,7 @@ def conv2d(
     grid = _grid(x.shape, size, stride, padding, dilation)
     work = y.size * (w.size // w.shape[0]) // SIMD
     correlate(work, x, np.ascontiguousarray(w), bias, y, groups, grid)
-    return y
+    return activation.relu(y) if relu else y
 
 
 def conv2d_input_grad(
@@ -67,10 +68,8 @@ def conv2d_input_grad(
     flipped = _flipped(w, groups)
     top, _, left, _ = padding
     dx = None
-    for rows in _phases(input_shape[2], g.shape[2], w.shape[2], stride[0], top, dilation[0]):
-        for columns in _phases(
-            input_shape[3], g.shape[3], w.shape[3], stride[1], left, dilation[1]
-        ):
+    for rows in phases(input_shape[2], g.shape[2], w.shape[2], stride[0], top, dilation[0]):
+        for columns in phases(input_shape[3], g.shape[3], w.shape[3], stride[1], left, dilation[1]):
             part = conv2d(
                 g,
                 flipped[:, :, rows.taps, columns.taps],
@@ -159,36 +158,3 @@ def _flipped(w: np.ndarray, groups: int) -> np.ndarray:
     split = w.reshape(groups, filters // groups, channels, height, width)
     back = split.swapaxes(1, 2)[..., ::-1, ::-1]
     return back.reshape(groups * channels, filters // groups, height, width)
-
-
-class _Phase(NamedTuple):
-    """Along one axis: the input ``places`` that meet the same ``taps`` of the flipped filter."""
-
-    places: slice
-    taps: slice
-    dilation: int
-    padding: Pair
-
-
-def _phases(
-    size: int, out: int, kernel: int, stride: int, before: int, dilation: int
-) -> Iterator[_Phase]:
-    """One axis of the input gradient as correlations of stride 1.
-
-    Output o meets input i at tap r when ``i + before = o * stride + r * dilation``. So all
-    inputs i of one remainder meet the same taps, every ``stride / gcd(stride, dilation)``-th
-    one, and from one tap to the next o moves by ``dilation / gcd``.
-    """
-    common = math.gcd(stride, dilation)
-    every, step = stride // common, dilation // common
-    for remainder in range(stride):
-        first = (remainder - before) % stride
-        taps = [r for r in range(kernel) if (r * dilation - remainder) % stride == 0]
-        if taps and first < size:
-            places = slice(first, None, stride)
-            count = -(-(size - first) // stride)
-            reach = (len(taps) - 1) * step
-            front = reach - (first + before - taps[0] * dilation) // stride
-            back = count - out + reach - front
-            behind = kernel - 1 - taps[-1]  # the flipped filter starts with the last tap
-            yield _Phase(places, slice(behind, None, every), step, (front, back))

@@ -49,10 +49,12 @@ def conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    relu: bool = False,
 ) -> np.ndarray:
     """The convolution of x (n, c, h, w) with w (o, c / groups, r, s), plus bias (o,).
 
     ``padding`` is (top, bottom, left, right); the result has shape (n, o, *output_size).
+    With ``relu``, its negative numbers become 0.
     """
     size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     padded = _grouped(pad(x, padding), groups)
@@ -63,6 +65,8 @@ def conv2d(
     y = y.reshape(len(x), w.shape[0], *size)
     if bias is not None:
         y += bias[:, None, None]
+    if relu:
+        y = xp(y).maximum(y, 0)
     return y.astype(x.dtype, copy=False)
 
 

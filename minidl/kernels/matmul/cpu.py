@@ -71,16 +71,19 @@ def _threads() -> ThreadPoolExecutor:
     return _pool
 
 
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """See `minidl.kernels.matmul.reference.matmul`."""
     work = a.size * b.shape[-1] if b.ndim else 0
     if work <= _SMALL or a.dtype.kind != "f" or a.dtype == np.float16:
-        return reference.matmul(a, b)
+        return reference.matmul(a, b, bias)
     with _one_thread:
         blocks = min(_MOST_BLOCKS, work // _BLOCK, a.shape[0])
         if blocks < 2 or a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            return reference.matmul(a, b)
-        return _in_blocks(a, b, blocks)
+            return reference.matmul(a, b, bias)
+        result = _in_blocks(a, b, blocks)
+    if bias is not None:
+        result += bias
+    return result
 
 
 def _in_blocks(a: np.ndarray, b: np.ndarray, blocks: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Normalisation by channel in Numba: sums by channel, then one pass over the rows in memory.
+"""Normalisation in Numba: sums by channel or group, then one pass over the rows in memory.
 
 Sums run in the arrays' own precision over short pieces, which the compiler vectorises,
 and in double precision over the pieces. The last pass does not go by channel: rows one
@@ -14,6 +14,7 @@ from minidl.kernels.jit import jit, threaded
 from minidl.kernels.norm import reference
 
 _PIECE = 256  # float32 sums of 256 values lose next to nothing
+_PARTS = 32  # shares of a batch whose weight gradients are added up apart
 _SHORT = 16  # rows below this length are not worth a vectorised loop each
 
 
@@ -115,6 +116,49 @@ def _scale_shift(x, scale, shift, y):
             out[i] = source[i] * a + b
 
 
+@threaded
+def _channel_dot(g, x, out):
+    for c in prange(x.shape[1]):
+        out[c] = _products(g, x, c, x.dtype.type(0))[1]
+
+
+# --------------------------------------------------------------------------- by group
+
+
+@threaded
+def _group_normalize(rows, weight, bias, eps, y, mean, rstd):
+    """Rows (1, N * groups, values); weight and bias (groups, values), one for each value."""
+    length, groups = rows.shape[2], weight.shape[0]
+    for r in prange(rows.shape[1]):
+        mean[r] = _sum(rows, r) / length
+        rstd[r] = 1 / math.sqrt(_squares(rows, r, mean[r]) / length + eps)
+        row, out, scale, shift = rows[0, r], y[0, r], weight[r % groups], bias[r % groups]
+        centre, inverse = mean[r], rstd[r]
+        for i in range(length):
+            out[i] = (row[i] - centre) * inverse * scale[i] + shift[i]
+
+
+@threaded
+def _group_weight_grad(g, rows, mean, rstd, weight, parts, weighted):
+    """``weighted`` = g weight; ``parts`` (count, 2, groups, values): sums of g z and of g.
+
+    Each part sums up a share of the samples. The gradient of x is that of a normalisation of
+    each row, with the weighted g.
+    """
+    length, groups = rows.shape[2], weight.shape[0]
+    samples = rows.shape[1] // groups
+    for part in prange(parts.shape[0]):
+        first, last = part * samples // len(parts), (part + 1) * samples // len(parts)
+        for r in range(first * groups, last * groups):
+            g_row, row, out, scale = g[0, r], rows[0, r], weighted[0, r], weight[r % groups]
+            of_product, of_g = parts[part, 0, r % groups], parts[part, 1, r % groups]
+            centre, inverse = mean[r], rstd[r]
+            for i in range(length):
+                of_product[i] += g_row[i] * ((row[i] - centre) * inverse)
+                of_g[i] += g_row[i]
+                out[i] = g_row[i] * scale[i]
+
+
 # --------------------------------------------------------------------------- preparation
 
 
@@ -183,3 +227,58 @@ def scale_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> n
     y = np.empty_like(rows)
     _scale_shift(x.size, rows, _per_channel(scale, 1.0, x), _per_channel(shift, 0.0, x), y)
     return y.reshape(x.shape)
+
+
+def channel_dot(g: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The sum of ``g * x`` over each channel."""
+    if not _covered(x) or g.dtype != x.dtype:
+        return reference.channel_dot(g, x)
+    out = np.empty(x.shape[1], x.dtype)
+    _channel_dot(2 * x.size, _rows(g), _rows(x), out)
+    return out
+
+
+def _group_rows(x: np.ndarray, groups: int) -> np.ndarray:
+    """``x`` (N, C, ...) as contiguous (1, N * groups, values)."""
+    return np.ascontiguousarray(x).reshape(1, len(x) * groups, math.prod(x.shape[1:]) // groups)
+
+
+def _per_value(values: np.ndarray | None, default: float, x: np.ndarray, groups: int) -> np.ndarray:
+    """A channel's value for each of its values in a sample, (groups, values)."""
+    return _per_channel(values, default, x).repeat(math.prod(x.shape[2:])).reshape(groups, -1)
+
+
+def group_normalize(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, groups: int, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The result, and by sample and group mean and 1 / sqrt(var + eps); see the reference."""
+    if not _covered(x) or not x.size:
+        return reference.group_normalize(x, weight, bias, groups, eps)
+    rows = _group_rows(x, groups)
+    y = np.empty_like(rows)
+    mean, rstd = np.empty((2, rows.shape[1]), x.dtype)
+    scale, shift = _per_value(weight, 1.0, x, groups), _per_value(bias, 0.0, x, groups)
+    _group_normalize(4 * x.size, rows, scale, shift, float(eps), y, mean, rstd)
+    return y.reshape(x.shape), mean.reshape(-1, groups), rstd.reshape(-1, groups)
+
+
+def group_normalize_grad(
+    g: np.ndarray,
+    x: np.ndarray,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+    weight: np.ndarray | None,
+    groups: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of ``x``, ``weight`` and ``bias``; see the reference."""
+    if not _covered(x) or not x.size:
+        return reference.group_normalize_grad(g, x, mean, rstd, weight, groups)
+    rows, g_rows = _group_rows(x, groups), _group_rows(g.astype(x.dtype, copy=False), groups)
+    scale, statistics = _per_value(weight, 1.0, x, groups), (mean.reshape(-1), rstd.reshape(-1))
+    parts = np.zeros((min(len(x), _PARTS), 2, *scale.shape), x.dtype)
+    weighted, g_x = np.empty_like(rows), np.empty_like(rows)
+    _group_weight_grad(4 * x.size, g_rows, rows, *statistics, scale, parts, weighted)
+    ones, unused = np.ones(rows.shape[1], x.dtype), np.empty((2, rows.shape[1]), x.dtype)
+    _normalize_grad(6 * x.size, weighted, rows, *statistics, ones, g_x, *unused)
+    sums = parts.sum(axis=0).reshape(2, x.shape[1], -1).sum(axis=2)
+    return g_x.reshape(x.shape), *sums

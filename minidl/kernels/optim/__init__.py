@@ -1,7 +1,7 @@
 """Updates of parameters, in place."""
 
-from minidl.kernels.optim import cpu, reference
+from minidl.kernels.optim import cpu, cuda, reference
 from minidl.kernels.registry import Kernel
 
-sgd = Kernel("sgd", numpy=reference.sgd, numba=cpu.sgd)
-adam = Kernel("adam", numpy=reference.adam, numba=cpu.adam)
+sgd = Kernel("sgd", numpy=reference.sgd, numba=cpu.sgd, cuda=cuda.sgd)
+adam = Kernel("adam", numpy=reference.adam, numba=cpu.adam, cuda=cuda.adam)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numba import prange
@@ -26,9 +28,9 @@ def _sgd(param, grad, velocity, lr, momentum, kept, decay, nesterov):
 
 
 def sgd(
-    param: np.ndarray,
-    grad: np.ndarray,
-    velocity: np.ndarray | None,
+    params: list[np.ndarray],
+    grads: list[np.ndarray],
+    velocities: list[np.ndarray] | None,
     lr: float,
     momentum: float,
     dampening: float,
@@ -36,20 +38,15 @@ def sgd(
     nesterov: bool,
 ) -> None:
     """Stochastic gradient descent with momentum: see the reference."""
-    reference.check(param, grad=grad, velocity=velocity)
-    if not _covered(param, velocity):
-        reference.sgd(param, grad, velocity, lr, momentum, dampening, weight_decay, nesterov)
+    changed = params, velocities
+    if not _covered(*changed):
+        reference.sgd(params, grads, velocities, lr, momentum, dampening, weight_decay, nesterov)
         return
-    one = param.dtype.type
-    _sgd(
-        4 * param.size,
-        *_flat(param, grad, velocity),
-        one(lr),
-        one(momentum),
-        one(1 - dampening),
-        one(weight_decay),
-        nesterov,
-    )
+    reference.check(params, grad=grads, velocity=velocities)
+    one = params[0].dtype.type
+    scalars = one(lr), one(momentum), one(1 - dampening), one(weight_decay), nesterov
+    for arrays in _flat(grads, *changed):
+        _sgd(4 * arrays[0].size, *arrays, *scalars)
 
 
 @threaded
@@ -69,12 +66,12 @@ def _adam(param, grad, mean, square, largest, mean_kept, square_decay, square_ke
 
 
 def adam(
-    param: np.ndarray,
-    grad: np.ndarray,
-    mean: np.ndarray,
-    square: np.ndarray,
-    largest: np.ndarray | None,
-    step: int,
+    params: list[np.ndarray],
+    grads: list[np.ndarray],
+    means: list[np.ndarray],
+    squares: list[np.ndarray],
+    largests: list[np.ndarray] | None,
+    steps: list[int],
     lr: float,
     beta1: float,
     beta2: float,
@@ -83,39 +80,40 @@ def adam(
     decoupled: bool,
 ) -> None:
     """Adam, AdamW and AMSGrad: see the reference."""
-    reference.check(param, grad=grad, mean=mean, square=square, largest=largest)
-    if not _covered(param, mean, square, largest):
-        state, betas = (mean, square, largest, step), (beta1, beta2)
-        reference.adam(param, grad, *state, lr, *betas, eps, weight_decay, decoupled)
+    changed = params, means, squares, largests
+    if not _covered(*changed):
+        options = lr, beta1, beta2, eps, weight_decay, decoupled
+        reference.adam(params, grads, means, squares, largests, steps, *options)
         return
-    one = param.dtype.type
-    scalars = (
-        one(lr / (1 - beta1**step)),
-        one(math.sqrt(1 - beta2**step)),
-        one(eps),
-        one(1 - lr * weight_decay if decoupled else 1),
-        one(0 if decoupled else weight_decay),
-    )
-    _adam(
-        20 * param.size,
-        *_flat(param, grad, mean, square, largest),
-        one(1 - beta1),  # a difference of two float32 numbers would keep five digits
-        one(beta2),
-        one(1 - beta2),
-        scalars,
-    )
+    reference.check(params, grad=grads, mean=means, square=squares, largest=largests)
+    one = params[0].dtype.type
+    # 1 - beta: a difference of two float32 numbers would keep five digits
+    kept = one(1 - beta1), one(beta2), one(1 - beta2)
+    shrink = one(1 - lr * weight_decay if decoupled else 1)
+    decay = one(0 if decoupled else weight_decay)
+    for arrays, step in zip(_flat(grads, *changed), steps, strict=True):
+        rate, root = one(lr / (1 - beta1**step)), one(math.sqrt(1 - beta2**step))
+        _adam(20 * arrays[0].size, *arrays, *kept, (rate, root, one(eps), shrink, decay))
 
 
-def _covered(*changed: np.ndarray | None) -> bool:
+def _covered(*changed: list[np.ndarray] | None) -> bool:
     """Whether the kernels can write into these arrays."""
-    return changed[0].dtype in (float32, float64) and all(
-        array is None or array.flags.carray for array in changed
+    return changed[0][0].dtype in (float32, float64) and all(
+        array.flags.carray for arrays in changed if arrays is not None for array in arrays
     )
 
 
-def _flat(param: np.ndarray, grad: np.ndarray, *state: np.ndarray | None) -> list[np.ndarray]:
-    """One-dimensional views; an empty one for a state that there is not."""
-    grad = (grad if grad.flags.carray else grad.copy()).reshape(-1)
-    missing = grad[:0]
-    views = (missing if array is None else array.reshape(-1) for array in state)
-    return [param.reshape(-1), grad, *views]
+def _flat(
+    grads: list[np.ndarray], params: list[np.ndarray], *states: list[np.ndarray] | None
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """For each parameter one-dimensional views: its own, its gradient's and its state's.
+
+    A state that there is not is an empty array.
+    """
+    missing = itertools.repeat(np.empty(0, params[0].dtype))
+    grads = [grad if grad.flags.carray else grad.copy() for grad in grads]
+    columns = (
+        missing if arrays is None else [array.reshape(-1) for array in arrays]
+        for arrays in (params, grads, *states)
+    )
+    return zip(*columns)

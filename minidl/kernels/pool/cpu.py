@@ -7,8 +7,7 @@ from numba import prange
 
 from minidl.kernels.jit import jit, threaded
 from minidl.kernels.pool import reference
-
-Pair = tuple[int, int]
+from minidl.kernels.pool.reference import Pair, Windows
 
 
 def _covered(x: np.ndarray) -> bool:
@@ -90,10 +89,12 @@ def _scatter(g, indices, dx):
             dx[plane, indices[plane, j]] += g[plane, j]
 
 
-def max_pool2d_scatter(g: np.ndarray, indices: np.ndarray, size: Pair) -> np.ndarray:
+def max_pool2d_scatter(
+    g: np.ndarray, indices: np.ndarray, size: Pair, windows: Windows
+) -> np.ndarray:
     """See `minidl.kernels.pool.reference.max_pool2d_scatter`."""
     if not _covered(g):
-        return reference.max_pool2d_scatter(g, indices, size)
+        return reference.max_pool2d_scatter(g, indices, size, windows)
     n, channels, height, width = g.shape
     flat = n * channels, height * width
     dx = np.empty((n * channels, size[0] * size[1]), g.dtype)

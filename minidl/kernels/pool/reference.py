@@ -3,6 +3,7 @@
 The windows of average pooling are given by ``rows`` and ``columns``, integer arrays of shape
 (out, 2) that hold where each window starts and stops along its axis, and ``scale`` (out
 height, out width), what to multiply its sum with: so one kernel serves every kind of mean.
+Starts and stops are in ascending order. The three are arrays of the host, wherever x is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import numpy as np
 from minidl.backend import xp
 
 Pair = tuple[int, int]
+Windows = tuple[Pair, Pair, Pair, Pair]
+"""Kernel size, stride, padding and dilation."""
 
 
 def max_pool2d(
@@ -26,7 +29,7 @@ def max_pool2d(
     for i in range(size[0]):
         for j in range(size[1]):
             window, rows, columns = _window(x, (i, j), kernel, stride, padding, dilation)
-            flat = window.reshape(*x.shape[:2], -1)
+            flat = window.reshape(*x.shape[:2], len(rows) * len(columns))
             backwards = xp(x).isnan(flat[..., ::-1])
             last_nan = flat.shape[-1] - 1 - backwards.argmax(-1)
             best = xp(x).where(backwards.any(-1), last_nan, flat.argmax(-1))
@@ -53,8 +56,13 @@ def _inside(start: int, step: int, count: int, size: int) -> range:
     return range(start + skipped * step, min(start + count * step, size), step)
 
 
-def max_pool2d_scatter(g: np.ndarray, indices: np.ndarray, size: Pair) -> np.ndarray:
-    """Add each element of g to the place in its plane, of ``size``, that its index names."""
+def max_pool2d_scatter(
+    g: np.ndarray, indices: np.ndarray, size: Pair, windows: Windows
+) -> np.ndarray:
+    """Add each element of g to the place in its plane, of ``size``, that its index names.
+
+    The indices are of maxima in ``windows``: so a thread can find all that name its place.
+    """
     n, channels = g.shape[:2]
     dx = xp(g).zeros((n * channels, size[0] * size[1]), np.result_type(g.dtype, np.float32))
     planes = xp(g).arange(n * channels)[:, None]
@@ -78,7 +86,7 @@ def avg_pool2d(
     for i, (top, bottom) in enumerate(rows):
         for j, (left, right) in enumerate(columns):
             y[:, :, i, j] = x[:, :, top:bottom, left:right].sum((2, 3), dtype=y.dtype)
-    return (y * scale).astype(x.dtype)
+    return (y * xp(x).asarray(scale)).astype(x.dtype)
 
 
 def avg_pool2d_grad(
@@ -86,7 +94,7 @@ def avg_pool2d_grad(
 ) -> np.ndarray:
     """Add each element of g (n, c, i, j), times ``scale``, to all elements of its window."""
     dx = xp(g).zeros((*g.shape[:2], *size), np.result_type(g.dtype, np.float32))
-    scaled = g * scale
+    scaled = g * xp(g).asarray(scale)
     for i, (top, bottom) in enumerate(rows):
         for j, (left, right) in enumerate(columns):
             dx[:, :, top:bottom, left:right] += scaled[:, :, i, j, None, None]

@@ -1,9 +1,24 @@
-"""Softmax and cross-entropy in one: the loss of each row of logits, and its gradient."""
+"""Softmax, its logarithm, and with cross-entropy in one: losses of rows of logits."""
 
 from minidl.kernels.registry import Kernel
-from minidl.kernels.softmax import cpu, reference
+from minidl.kernels.softmax import cpu, cuda, reference
 
-cross_entropy = Kernel("cross_entropy", numpy=reference.cross_entropy, numba=cpu.cross_entropy)
-cross_entropy_grad = Kernel(
-    "cross_entropy_grad", numpy=reference.cross_entropy_grad, numba=cpu.cross_entropy_grad
+softmax = Kernel("softmax", numpy=reference.softmax, cuda=cuda.softmax)
+softmax_grad = Kernel("softmax_grad", numpy=reference.softmax_grad, cuda=cuda.softmax_grad)
+log_softmax = Kernel("log_softmax", numpy=reference.log_softmax, cuda=cuda.log_softmax)
+log_softmax_grad = Kernel(
+    "log_softmax_grad", numpy=reference.log_softmax_grad, cuda=cuda.log_softmax_grad
 )
+cross_entropy = Kernel(
+    "cross_entropy",
+    numpy=reference.cross_entropy,
+    numba=cpu.cross_entropy,
+    cuda=cuda.cross_entropy,
+)
+cross_entropy_grad = Kernel(
+    "cross_entropy_grad",
+    numpy=reference.cross_entropy_grad,
+    numba=cpu.cross_entropy_grad,
+    cuda=cuda.cross_entropy_grad,
+)
+weighted_mean = Kernel("weighted_mean", numpy=reference.weighted_mean, cuda=cuda.weighted_mean)

@@ -1,5 +1,7 @@
 """Cross-entropy of softmax in Numba: one thread takes a whole row."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -63,17 +65,17 @@ def _covered(x: np.ndarray) -> bool:
 
 
 def _prepared(
-    x: np.ndarray, labels: np.ndarray, weight: np.ndarray
+    x: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (
         np.ascontiguousarray(x),
         np.ascontiguousarray(labels, dtype=np.int64),
-        np.ascontiguousarray(weight, dtype=x.dtype),
+        np.ascontiguousarray(reference.class_weights(x, weight), dtype=x.dtype),
     )
 
 
 def cross_entropy(
-    x: np.ndarray, labels: np.ndarray, weight: np.ndarray, smoothing: float, ignored: int
+    x: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, smoothing: float, ignored: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The loss and the logsumexp of each row of ``x`` (N, C); see the reference."""
     if not _covered(x):
@@ -94,7 +96,7 @@ def cross_entropy_grad(
     g: np.ndarray,
     x: np.ndarray,
     labels: np.ndarray,
-    weight: np.ndarray,
+    weight: np.ndarray | None,
     smoothing: float,
     ignored: int,
     logsumexp: np.ndarray,

@@ -1,6 +1,6 @@
 """Special functions that NumPy lacks."""
 
 from minidl.kernels.registry import Kernel
-from minidl.kernels.special import cpu, reference
+from minidl.kernels.special import cpu, cuda, reference
 
-erf = Kernel("erf", numpy=reference.erf, numba=cpu.erf)
+erf = Kernel("erf", numpy=reference.erf, numba=cpu.erf, cuda=cuda.erf)

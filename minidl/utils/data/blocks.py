@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from minidl import ops
+from minidl.autograd import TensorBase, wrap
+from minidl.backend import CPU, device_of
 from minidl.kernels import single_threaded
 from minidl.utils.data.epoch import Request
 
@@ -74,9 +76,13 @@ class _Blocks:
         self.samples = min(BLOCK_SAMPLES, BLOCK_BYTES // max(row, 1))
         ends = itertools.accumulate((len(request.indices) for request in block), initial=0)
         return [
-            [ops.from_numpy(column[start:end]) for column in columns]
+            [_tensor_of(column[start:end]) for column in columns]
             for start, end in itertools.pairwise(ends)
         ]
+
+
+def _tensor_of(array: Any) -> TensorBase:
+    return ops.from_numpy(array) if device_of(array) == CPU else wrap(array)
 
 
 def _in_background(

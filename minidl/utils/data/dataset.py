@@ -7,7 +7,7 @@ batches faster than sample by sample offers two things more:
     Whether it can, as it stands.
 ``fetch_batch(indices, seed, first) -> tuple of ndarray``
     The samples ``indices`` (int64), one row each: a tuple of new arrays, what
-    `default_collate` would have made of them. Random numbers must be keyed by
+    `default_collate` would have made of them, on any device. Random numbers must be keyed by
     ``(seed, first + i)`` for row i, its position in the epoch, so that the result does not
     depend on how an epoch is cut into calls.
 """
@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from minidl.autograd import TensorBase
+from minidl.backend import device_of, to_device, xp
 from minidl.random import Generator, current_generator
 
 Sample = TypeVar("Sample", covariant=True)
@@ -90,7 +91,8 @@ class TensorDataset(Dataset[tuple]):
 
     def fetch_batch(self, indices: np.ndarray, seed: int, first: int) -> tuple[np.ndarray, ...]:
         """The rows ``indices`` of every tensor."""
-        return tuple(tensor.array[indices] for tensor in self.tensors)
+        arrays = (tensor.array for tensor in self.tensors)
+        return tuple(array[to_device(indices, device_of(array))] for array in arrays)
 
 
 class Subset(Dataset[Sample]):
@@ -155,7 +157,8 @@ class ConcatDataset(Dataset[Sample]):
             theirs = np.array([index for _, index in run], np.int64)
             pieces.append(self.datasets[part].fetch_batch(theirs, seed, first))
             first += len(theirs)
-        return tuple(np.concatenate(columns) for columns in zip(*pieces, strict=True))
+        columns = zip(*pieces, strict=True)
+        return tuple(xp(column[0]).concatenate(column) for column in columns)
 
 
 def random_split(

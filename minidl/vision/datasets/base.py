@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.backend import device, device_of, to_device, to_host
 from minidl.utils.data import Dataset
 from minidl.vision import pillow
 from minidl.vision.transforms.chain import Chain, compile_chain
@@ -68,7 +69,7 @@ class MemoryPictures(VisionDataset):
     Attributes
     ----------
     data : uint8 array (N, height, width, channels)
-        The pictures, of 1 or 3 channels.
+        The pictures, of 1 or 3 channels, on the CPU or where `to` has moved them.
     targets : list of int
         Their classes.
     classes : list of str
@@ -84,13 +85,23 @@ class MemoryPictures(VisionDataset):
         """The number of each class by its name."""
         return {name: i for i, name in enumerate(self.classes)}
 
+    def to(self, place: Any) -> MemoryPictures:
+        """Keep the pictures on a device, as ``nn.Module.to`` does with parameters.
+
+        A loader's batches are then made there, from the transforms on: nothing but indices
+        and random numbers is sent. Returns the data set itself.
+        """
+        self.data = to_device(self.data, device(place))
+        return self
+
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """The picture, as Pillow's image unless the transform changes that, and its label."""
         index = self._checked_index(index)
-        return self._transformed(pillow.to_picture(self.data[index]), self.targets[index])
+        picture = pillow.to_picture(to_host(self.data[index]))
+        return self._transformed(picture, self.targets[index])
 
     @property
     def batched(self) -> bool:
@@ -102,6 +113,7 @@ class MemoryPictures(VisionDataset):
     ) -> tuple[np.ndarray, np.ndarray]:
         """The transformed pictures ``indices``, float32 (B, C, H, W), and int64 labels (B,).
 
+        They are where the data set is; ``indices`` are on the host.
         Picture i of the batch has the random numbers of ``Generator(seed).spawn(first + i)``:
         it comes out as ``self[indices[i]]`` would with that as the default generator.
         """
@@ -115,7 +127,7 @@ class MemoryPictures(VisionDataset):
         indices = np.where(indices < 0, indices + len(self), indices)
         pictures = chain(self.data, indices, seed, first)
         labels = np.array([self.targets[i] for i in indices.tolist()], np.int64)
-        return pictures, labels
+        return pictures, to_device(labels, device_of(self.data))
 
     def _chain(self) -> Chain | None:
         _, height, width, channels = self.data.shape

@@ -40,6 +40,7 @@ class Chain:
     ) -> np.ndarray:
         """Transform ``pictures[indices]``, uint8 (N, H, W, C), into float32 (B, C, H', W').
 
+        The result is made on the device of ``pictures``; random numbers come from the host.
         Picture i draws its random numbers from ``Generator(seed).spawn(first + i)``, so the
         result is the one that the transforms give picture by picture with that generator as
         the default one, and does not depend on where a batch begins.

@@ -1,0 +1,171 @@
+"""Matrix products on a GPU: cuBLAS for large ones, our own kernel for small ones.
+
+Our own is also what runs while a stream is captured into a graph, which CuPy's cuBLAS refuses.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl.backend import device_of, load_cupy, xp
+from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
+from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
+from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
+from minidl.kernels.matmul import reference
+
+TILES = {"float32": (SMALL, LARGE), "float16": (SMALL,), "float64": (SMALL,)}
+"""The tiles that there are for each dtype."""
+
+TENSOR_TILES = tensor_cores.SMALL, tensor_cores.LARGE
+"""Those for float16 on tensor cores."""
+
+_ALONG_K = (True, True), (True, False), (False, False)
+"""Which factors' neighbours are along the sums; the fourth case is a third one transposed."""
+
+_VARIANTS = [{"ELEMENT": ctype(name), **tile.definitions} for name in TILES for tile in TILES[name]]
+_source = Source(
+    __file__,
+    "matmul.cu",
+    [
+        variant | {"A_ALONG_K": int(a), "B_ALONG_K": int(b)}
+        for variant in _VARIANTS + tensor_cores.variants(TENSOR_TILES)
+        for a, b in _ALONG_K
+    ],
+)
+_MOST_ELEMENTS, _MOST_BLOCKS = 2**31 - 1, 2**16 - 1
+_LARGE = 2**24
+"""Multiply-adds that are worth cuBLAS's longer way to its first instruction."""
+
+
+def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
+    """See `minidl.kernels.matmul.reference.matmul`."""
+    if not _covered(a, b, bias):
+        return reference.matmul(a, b, bias)
+    if _is_left_to_cublas(a, b):
+        c = xp(a).matmul(a, b)
+        if bias is not None:
+            c += bias
+        return c
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    shape = *batch, a.shape[-2], b.shape[-1]
+    c = xp(a).empty(shape, a.dtype)
+    if b.ndim == 2:  # all rows of a at once
+        a, batch = a.reshape(-1, a.shape[-1]), ()
+    bias = None if bias is None else xp(bias).ascontiguousarray(bias)
+    _multiply(_matrices(a, batch), _matrices(b, batch), bias, c, math.prod(batch))
+    return c
+
+
+def _covered(a: Any, b: Any, bias: Any | None) -> bool:
+    """Whether the kernel takes these: matrices of floating point that have a product."""
+    return (
+        min(a.size, b.size) > 0
+        and a.dtype in FLOATING
+        and a.dtype == b.dtype
+        and a.ndim > 1
+        and b.ndim > 1
+        and a.shape[-1] == b.shape[-2]
+        and (bias is None or (bias.dtype == a.dtype and bias.shape == b.shape[-1:]))
+        and max(a.size, b.size, a.size // a.shape[-1] * b.shape[-1]) <= _MOST_ELEMENTS
+    )
+
+
+def _is_left_to_cublas(a: Any, b: Any) -> bool:
+    if device_of(a).type != "cuda" or a.size * b.shape[-1] < _LARGE:
+        return False
+    return not load_cupy().cuda.get_current_stream().is_capturing()
+
+
+def _matrices(x: Any, batch: tuple[int, ...]) -> Any:
+    """``x`` as one matrix for the whole batch, or (batches, rows, columns)."""
+    if math.prod(x.shape[:-2]) == 1:
+        return _settled(x.reshape(x.shape[-2:]))
+    if x.shape[:-2] != batch:
+        x = xp(x).broadcast_to(x, batch + x.shape[-2:])
+    return _settled(x.reshape(-1, *x.shape[-2:]))
+
+
+def _settled(x: Any) -> Any:
+    """``x``, or a copy of it, with row-major or transposed matrices."""
+    plain = x.flags.c_contiguous or x.swapaxes(-1, -2).flags.c_contiguous
+    return x if plain else xp(x).ascontiguousarray(x)
+
+
+def _multiply(a: Any, b: Any, bias: Any | None, c: Any, batches: int) -> None:
+    """Fill c, (batches, rows, columns) or one matrix, with a b + bias."""
+    tiles = TENSOR_TILES if _suits_tensor_cores(a, b) else TILES[a.dtype.name]
+    how = _launch(_layout(a), _layout(b), batches, tiles)
+    if how.transposed:
+        a, b = b, a
+    kernel = _source.kernel("matmul", a, ELEMENT=ctype(a.dtype), **how.macros)
+    args = _flat(a), _flat(b), bias, c, how.product
+    kernel(how.grid, (how.tile.threads,), args)
+
+
+def _suits_tensor_cores(*factors: Any) -> bool:
+    """Whether chunks of numbers can be read: each row, or column, is made of whole ones."""
+    return tensor_cores.serve(factors[0]) and all(
+        x.shape[-1 if x.flags.c_contiguous else -2] % CHUNK == 0 and is_aligned(x) for x in factors
+    )
+
+
+def _flat(x: Any) -> Any:
+    return x if x.flags.c_contiguous else x.swapaxes(-1, -2)
+
+
+class _Layout(NamedTuple):
+    """Matrices of ``rows`` by ``columns``, and the distances between neighbours in memory."""
+
+    rows: int
+    columns: int
+    row: int
+    column: int
+    batch: int
+
+    @property
+    def transposed(self) -> _Layout:
+        return _Layout(self.columns, self.rows, self.column, self.row, self.batch)
+
+
+def _layout(x: Any) -> _Layout:
+    rows, columns = x.shape[-2:]
+    steps = (columns, 1) if x.flags.c_contiguous else (1, rows)
+    return _Layout(rows, columns, *steps, rows * columns if x.ndim == 3 else 0)
+
+
+class _Launch(NamedTuple):
+    """The structure ``Product`` of the kernel, which macros and tile it is compiled with.
+
+    If ``transposed``, it computes the transpose of the result, b's transpose times a's.
+    """
+
+    product: np.ndarray
+    macros: dict[str, int]
+    tile: Tile | TensorTile
+    grid: tuple[int, int, int]
+    transposed: bool
+
+
+@functools.lru_cache(1024)
+def _launch(a: _Layout, b: _Layout, batches: int, tiles: tuple[Tile, ...]) -> _Launch:
+    c = _Layout(a.rows, b.columns, b.columns, 1, a.rows * b.columns)
+    bias = (0, 1)
+    transposed = a.column != 1 and b.row == 1
+    neighbours = 0 if c.columns % 2 else 1 if transposed else 2
+    if transposed:
+        a, b, c, bias = b.transposed, a.transposed, c.transposed, (1, 0)
+    product = packed(
+        sizes=np.array([c.rows, c.columns, a.columns, batches], np.int32),
+        steps=np.array([a.row, a.column, b.column, b.row, c.row, c.column, *bias], np.int32),
+        neighbours=np.int32(neighbours),
+        batch=np.array([a.batch, b.batch, c.batch], np.int64),
+    )
+    along_k = {"A_ALONG_K": int(a.column == 1), "B_ALONG_K": int(b.row == 1)}
+    tile = fastest(tiles, c.rows, c.columns, batches)
+    deep = -(-batches // _MOST_BLOCKS)
+    grid = tile.count(c.rows, c.columns), -(-batches // deep), deep
+    return _Launch(product, along_k | tile.definitions, tile, grid, transposed)

@@ -1,0 +1,129 @@
+"""Updates of parameters on a GPU: all of them in one launch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import float64, xp
+from minidl.kernels.cuda import FLOATING, Source, address, ctype, packed
+from minidl.kernels.optim import reference
+
+_source = Source(__file__, "optim.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
+_THREADS, _CHUNK, _MOST = 256, 4096, 72  # as in optim.cu
+
+
+def sgd(
+    params: list[Any],
+    grads: list[Any],
+    velocities: list[Any] | None,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> None:
+    """Stochastic gradient descent with momentum: see the reference."""
+    changed = params, velocities
+    if not _covered(*changed):
+        reference.sgd(params, grads, velocities, lr, momentum, dampening, weight_decay, nesterov)
+        return
+    reference.check(params, grad=grads, velocity=velocities)
+    one = _scalar(params)
+    update = {"lr": one(lr), "decay": one(weight_decay)}
+    if velocities is not None:
+        update |= {"momentum": one(momentum), "kept": one(1 - dampening)}
+        update["nesterov"] = np.int32(nesterov)
+    _launch("sgd" if velocities is None else "sgd_momentum", update, grads, *changed)
+
+
+def adam(
+    params: list[Any],
+    grads: list[Any],
+    means: list[Any],
+    squares: list[Any],
+    largests: list[Any] | None,
+    steps: list[int],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """Adam, AdamW and AMSGrad: see the reference."""
+    changed = params, means, squares, largests
+    if not _covered(*changed):
+        options = lr, beta1, beta2, eps, weight_decay, decoupled
+        reference.adam(params, grads, means, squares, largests, steps, *options)
+        return
+    reference.check(params, grad=grads, mean=means, square=squares, largest=largests)
+    one = _scalar(params)
+    for step in set(steps):  # parameters that had no gradient now and then are behind the others
+        update = {
+            "rate": one(lr / (1 - beta1**step)),
+            "root": one(math.sqrt(1 - beta2**step)),
+            "eps": one(eps),
+            "shrink": one(1 - lr * weight_decay if decoupled else 1),
+            "decay": one(0 if decoupled else weight_decay),
+            "mean_kept": one(1 - beta1),
+            "square_decay": one(beta2),
+            "square_kept": one(1 - beta2),
+        }
+        chosen = [taken == step for taken in steps]
+        columns = (
+            None if arrays is None else list(itertools.compress(arrays, chosen))
+            for arrays in (grads, *changed)
+        )
+        _launch("adam" if largests is None else "amsgrad", update, *columns)
+
+
+def _covered(*changed: list[Any] | None) -> bool:
+    """Whether the kernels can write into these arrays."""
+    dtype = changed[0][0].dtype
+    return dtype in FLOATING and all(
+        array.flags.c_contiguous and array.dtype == dtype
+        for arrays in changed
+        if arrays is not None
+        for array in arrays
+    )
+
+
+def _scalar(params: list[Any]) -> type:
+    """What the kernels compute with."""
+    return np.float64 if params[0].dtype == float64 else np.float32
+
+
+def _launch(
+    name: str,
+    update: dict[str, Any],
+    grads: list[Any],
+    params: list[Any],
+    *states: list[Any] | None,
+) -> None:
+    grads = [xp(grad).ascontiguousarray(grad) for grad in grads]
+    columns = [params, grads, *(arrays for arrays in states if arrays is not None)]
+    kernel = _source.kernel(name, params[0], ELEMENT=ctype(params[0].dtype))
+    for blocks, tensors in _tensors(columns):
+        kernel((blocks,), (_THREADS,), (tensors, packed(**update)))
+
+
+def _tensors(columns: list[list[Any]]) -> Iterator[tuple[int, np.ndarray]]:
+    """The structures ``Tensors`` of CUDA C that hold all parameters, with how many blocks each."""
+    for start in range(0, len(columns[0]), _MOST):
+        arrays = np.zeros((len(columns), _MOST), np.int64)
+        sizes, ends = np.zeros(_MOST, np.int64), np.zeros(_MOST, np.int32)
+        part = [column[start : start + _MOST] for column in columns]
+        count = len(part[0])
+        arrays[:, :count] = [[address(array) for array in column] for column in part]
+        sizes[:count] = [array.size for array in part[0]]
+        ends[:count] = np.cumsum(-(-sizes[:count] // _CHUNK))
+        if ends[count - 1]:
+            yield (
+                int(ends[count - 1]),
+                packed(arrays=arrays, sizes=sizes, ends=ends, count=np.int32(count)),
+            )

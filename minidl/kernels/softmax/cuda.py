@@ -1,0 +1,134 @@
+"""Softmax and cross-entropy on a GPU. Labels are not checked: one that is no class gives NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import xp
+from minidl.kernels.cuda import FLOATING, Source, ctype, packed
+from minidl.kernels.softmax import reference
+
+_source = Source(__file__, "softmax.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
+_WARP = 32
+_PER_LANE = 4  # classes, where there are few of them
+_LARGE = 16384  # classes from which on a row gets the largest block there is
+_MEAN_THREADS, _MEAN_BLOCKS = 1024, 264
+_ANY = 2**31 - 1
+"""How many classes there are, where no weights tell: the losses are NaN already."""
+
+
+def _wide(dtype: np.dtype) -> type:
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def _threads(classes: int) -> tuple[int, int]:
+    """The threads of a block, and how many of them share a row."""
+    if classes > _WARP * _WARP:
+        return (256, 256) if classes < _LARGE else (1024, 1024)
+    shares = -(-classes // _PER_LANE)
+    return 128, min(1 << (shares - 1).bit_length(), _WARP)
+
+
+def _launch(name: str, rows: int, classes: int, arrays: tuple, *numbers: Any) -> None:
+    """Run the kernel for the rows of ``arrays``, the first of which tells the dtype."""
+    threads, lanes = _threads(classes)
+    shape = packed(sizes=np.array([rows, classes, lanes], np.int32))
+    kernel = _source.kernel(name, arrays[0], ELEMENT=ctype(arrays[0].dtype))
+    kernel((-(-rows * lanes // threads),), (threads,), (*arrays, shape, *numbers))
+
+
+# --------------------------------------------------------------------------- softmax
+
+
+def _along(name: str, axis: int, *arrays: Any) -> Any:
+    """The kernel's result of arrays whose rows lie along ``axis``."""
+    rows = [xp(array).ascontiguousarray(xp(array).moveaxis(array, axis, -1)) for array in arrays]
+    y = xp(rows[0]).empty(rows[0].shape, rows[0].dtype)
+    if y.size:
+        classes = y.shape[-1]
+        _launch(name, y.size // classes, classes, (*rows, y))
+    return xp(y).moveaxis(y, -1, axis)
+
+
+def softmax(x: Any, axis: int) -> Any:
+    """See `minidl.kernels.softmax.reference.softmax`."""
+    if x.dtype not in FLOATING or not x.ndim:
+        return reference.softmax(x, axis)
+    return _along("softmax", axis, x)
+
+
+def log_softmax(x: Any, axis: int) -> Any:
+    """See `minidl.kernels.softmax.reference.log_softmax`."""
+    if x.dtype not in FLOATING or not x.ndim:
+        return reference.log_softmax(x, axis)
+    return _along("log_softmax", axis, x)
+
+
+def softmax_grad(g: Any, y: Any, axis: int) -> Any:
+    """See `minidl.kernels.softmax.reference.softmax_grad`."""
+    if y.dtype not in FLOATING or g.dtype != y.dtype or not y.ndim:
+        return reference.softmax_grad(g, y, axis)
+    return _along("softmax_grad", axis, g, y)
+
+
+def log_softmax_grad(g: Any, y: Any, axis: int) -> Any:
+    """See `minidl.kernels.softmax.reference.log_softmax_grad`."""
+    if y.dtype not in FLOATING or g.dtype != y.dtype or not y.ndim:
+        return reference.log_softmax_grad(g, y, axis)
+    return _along("log_softmax_grad", axis, g, y)
+
+
+# --------------------------------------------------------------------------- cross-entropy
+
+
+def _prepared(x: Any, labels: Any, weight: Any) -> tuple[Any, Any, Any]:
+    flat = xp(x).ascontiguousarray
+    labels = flat(labels.astype(np.int64, copy=False))
+    return flat(x), labels, None if weight is None else flat(weight.astype(x.dtype, copy=False))
+
+
+def cross_entropy(
+    x: Any, labels: Any, weight: Any, smoothing: float, ignored: int
+) -> tuple[Any, Any]:
+    """See `minidl.kernels.softmax.reference.cross_entropy`."""
+    if x.dtype not in FLOATING or not x.size:
+        return reference.cross_entropy(x, labels, weight, smoothing, ignored)
+    loss, logsumexp = (xp(x).empty(len(x), x.dtype) for _ in range(2))
+    arrays = (*_prepared(x, labels, weight), loss, logsumexp)
+    _launch("cross_entropy", *x.shape, arrays, _wide(x.dtype)(smoothing), np.int64(ignored))
+    return loss, logsumexp
+
+
+def cross_entropy_grad(
+    g: Any, x: Any, labels: Any, weight: Any, smoothing: float, ignored: int, logsumexp: Any
+) -> Any:
+    """See `minidl.kernels.softmax.reference.cross_entropy_grad`."""
+    if x.dtype not in FLOATING or not x.size:
+        return reference.cross_entropy_grad(g, x, labels, weight, smoothing, ignored, logsumexp)
+    one_for_all = g.strides == (0,)
+    g = xp(g).ascontiguousarray(g[:1] if one_for_all else g).astype(x.dtype, copy=False)
+    dx = xp(x).empty(x.shape, x.dtype)
+    arrays = (g, *_prepared(x, labels, weight), logsumexp, dx)
+    numbers = _wide(x.dtype)(smoothing), np.int64(ignored), int(not one_for_all)
+    _launch("cross_entropy_grad", *x.shape, arrays, *numbers)
+    return dx
+
+
+def weighted_mean(loss: Any, labels: Any, weight: Any, ignored: int) -> tuple[Any, Any]:
+    """See `minidl.kernels.softmax.reference.weighted_mean`."""
+    if loss.dtype not in FLOATING:
+        return reference.weighted_mean(loss, labels, weight, ignored)
+    rows, wide = len(loss), _wide(loss.dtype)
+    blocks = min(max(-(-rows // (8 * _MEAN_THREADS)), 1), _MEAN_BLOCKS)
+    mean, share = (xp(loss).empty((), loss.dtype) for _ in range(2))
+    parts = xp(loss).empty((blocks, 2), wide) if blocks > 1 else None
+    arrays = (*_prepared(loss, labels, weight), parts, mean, share)
+    numbers = rows, _ANY if weight is None else len(weight), np.int64(ignored)
+    kernel = _source.kernel("weighted_mean", loss, ELEMENT=ctype(loss.dtype))
+    kernel((blocks,), (_MEAN_THREADS,), (*arrays, *numbers))
+    if parts is not None:
+        kernel = _source.kernel("mean_of_parts", loss, ELEMENT=ctype(loss.dtype))
+        kernel((1,), (_MEAN_THREADS,), (parts, mean, share, blocks))
+    return mean, share
