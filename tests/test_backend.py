@@ -74,7 +74,7 @@ def test_devices():
     assert (str(cpu), repr(cpu)) == ("cpu", "device(type='cpu')")
     second = minidl.Device("cuda", 1)
     assert (str(second), repr(second)) == ("cuda:1", "device(type='cuda', index=1)")
-    with pytest.raises(ValueError, match="'tpu' is not available; available: 'cpu'"):
+    with pytest.raises(ValueError, match="no device 'tpu'; there are 'cpu'"):
         minidl.device("tpu")
 
 

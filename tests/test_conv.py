@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl.kernels import use_kernels
 from minidl.kernels.conv import cpu, reference
+from minidl.nn import functional
 from minidl.testing.strategies import conv_configurations, conv_transpose_configurations, layouts
 
 
@@ -45,6 +46,27 @@ def assert_like_torch(name, arrays, **options):
     expected.backward(torch.from_numpy(gradient))
     for a, b in zip(own, theirs):
         np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-10)
+
+
+@given(conv_configurations(), st.booleans())
+def test_conv2d_relu_is_relu_of_conv2d(c, biased):
+    arrays = [normal(*c.input_shape), normal(*c.weight_shape)] + [normal(*c.bias_shape)] * biased
+    one, two = list(map(leaf, arrays)), list(map(leaf, arrays))
+    fused, composed = functional.conv2d_relu(*one, **c.options), minidl.conv2d(*two, **c.options)
+    composed = minidl.relu(composed)
+    np.testing.assert_allclose(fused.detach().numpy(), composed.detach().numpy(), atol=1e-12)
+    gradient = minidl.tensor(normal(*fused.shape, seed=1))
+    fused.backward(gradient)
+    composed.backward(gradient)
+    for a, b in zip(one, two):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-12)
+
+
+def test_conv2d_relu_notices_when_its_result_is_changed():
+    y = functional.conv2d_relu(leaf(normal(1, 1, 3, 3)), minidl.ones(1, 1, 2, 2).double())
+    y += 1
+    with pytest.raises(RuntimeError, match="in place"):
+        y.sum().backward()
 
 
 # --------------------------------------------------------------------------- against PyTorch

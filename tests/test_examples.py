@@ -85,7 +85,7 @@ def test_without_data_and_network_it_says_so_and_trains_on_synthetic_pictures(
     ("options", "message"),
     [
         (["--resume"], "--resume needs --checkpoint"),
-        (["--device", "tpu"], "available: 'cpu'"),
+        (["--device", "tpu"], "there is no device 'tpu'"),
         (["--epochs", "0"], "positive whole number"),
         (["--data", "/nonexistent"], "no CIFAR-10"),
     ],

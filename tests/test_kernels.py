@@ -12,20 +12,24 @@ import pytest
 from numba.core import event
 
 from minidl import kernels
+from minidl.backend import CPU, EMULATOR, to_device
 from minidl.kernels import jit, registry
 from minidl.kernels.special import cpu, reference
+
+X = np.zeros(1)
 
 
 @pytest.fixture
 def demo():
-    """A kernel with both variants, which say who they are."""
-    yield registry.Kernel("demo", numpy=lambda x: ("numpy", x), numba=lambda x: ("numba", x))
+    """A kernel with a variant for every device, which say who they are."""
+    variants = {name: lambda *args, name=name: name for name in ("numpy", "numba", "cuda")}
+    yield registry.Kernel("demo", **variants)
     del registry.kernels["demo"]
 
 
 @pytest.fixture
 def plain():
-    yield registry.Kernel("plain", numpy=lambda: "numpy")
+    yield registry.Kernel("plain", numpy=lambda x: "numpy")
     del registry.kernels["plain"]
 
 
@@ -34,32 +38,52 @@ def plain():
 
 def test_the_active_set_serves(demo):
     with kernels.use_kernels("numba"):
-        assert demo(1) == ("numba", 1)
+        assert demo(X) == "numba"
         with kernels.use_kernels("numpy"):
-            assert demo(2) == ("numpy", 2)
-        assert demo.serving == "numba"
+            assert demo(X) == demo([X, X]) == "numpy"
+        assert demo.serving(CPU) == "numba"
+
+
+def test_the_device_of_the_first_array_decides(demo):
+    assert demo(to_device(X, EMULATOR)) == demo([to_device(X, EMULATOR)]) == "cuda"
+    with kernels.use_kernels("numpy"):  # a set of the CPU's
+        assert demo(X) == "numpy"
+        assert demo(to_device(X, EMULATOR)) == "cuda"
+
+
+def test_arrays_of_the_emulator_do_not_reach_compiled_code_of_the_host(demo):
+    with pytest.raises(TypeError, match="demo: an array of the host met one of the emulator"):
+        demo(X, None, to_device(X, EMULATOR))
 
 
 def test_a_set_ends_with_its_block_even_on_an_error(demo):
-    before = demo.serving
+    before = demo.serving(CPU)
     with pytest.raises(ZeroDivisionError), kernels.use_kernels("numpy"):
         raise ZeroDivisionError
-    assert demo.serving == before
+    assert demo.serving(CPU) == before
 
 
 def test_the_reference_stands_in(plain):
     with kernels.use_kernels("numba"):
-        assert plain() == "numpy"
-        assert plain.serving == "numpy"
+        assert plain(X) == plain(to_device(X, EMULATOR)) == "numpy"
+        assert plain.serving(CPU) == plain.serving(EMULATOR) == "numpy"
 
 
 def test_a_set_is_one_threads_own(demo):
     seen = []
     with kernels.use_kernels("numpy"):
-        thread = threading.Thread(target=lambda: seen.append(demo.serving))
+        thread = threading.Thread(target=lambda: seen.append(demo.serving(CPU)))
         thread.start()
         thread.join()
-    assert seen == [registry._Active.name]
+    assert seen == [registry._Active.cpu]
+
+
+def test_a_variant_may_be_imported_when_it_first_runs():
+    lazy = registry.Kernel("lazy", numpy=np.sin, numba="numpy:cos")
+    del registry.kernels["lazy"]
+    with kernels.use_kernels("numba"):
+        assert lazy(X) == 1
+    assert lazy.variants["numba"] is np.cos
 
 
 def test_a_kernel_needs_its_reference():
@@ -68,7 +92,7 @@ def test_a_kernel_needs_its_reference():
 
 
 def test_unknown_sets_are_refused():
-    with pytest.raises(ValueError, match="no kernel set 'cude'; choose from numba, numpy"):
+    with pytest.raises(ValueError, match="no kernel set 'cude'; choose from numba, numpy, cuda"):
         registry.Kernel("other", numpy=abs, cude=abs)
     with pytest.raises(ValueError, match="no kernel set 'cude'"), kernels.use_kernels("cude"):
         pass
@@ -78,9 +102,9 @@ def test_table(plain, demo, capsys):
     with kernels.use_kernels("numba"):
         kernels.table()
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == ["kernel", "cpu", "variants"]
-    assert ["demo", "numba", "numpy,", "numba"] in lines
-    assert ["plain", "numpy", "numpy"] in lines
+    assert lines[0] == ["kernel", "cpu", "cuda", "emulator", "variants"]
+    assert ["demo", "numba", "cuda", "cuda", "numpy,", "numba,", "cuda"] in lines
+    assert ["plain", "numpy", "numpy", "numpy", "numpy"] in lines
     assert len(lines) == 1 + len(registry.kernels)
 
 

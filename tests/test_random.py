@@ -122,7 +122,11 @@ def test_normal(dtype):
 
 def test_normal_is_finite_at_the_ends_of_the_bits(monkeypatch):
     for word in (0, 2**32 - 1):
-        monkeypatch.setattr(Generator, "bits", lambda _, n, word=word: np.full(n, word, np.uint32))
+
+        def bits(_generator, n, _device, word=word):
+            return np.full(n, word, np.uint32)
+
+        monkeypatch.setattr(Generator, "bits", bits)
         for dtype in (np.float32, np.float64):
             assert np.isfinite(Generator().normal(4, dtype=dtype)).all()
 

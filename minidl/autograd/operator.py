@@ -26,7 +26,7 @@ import numpy as np
 from minidl.autograd.engine import grad
 from minidl.autograd.graph import Edge, Node, TensorBase, describe, wrap
 from minidl.autograd.mode import mode
-from minidl.backend import device_of
+from minidl.backend import CPU, device_of, out_of_memory
 
 
 class Rule:
@@ -86,8 +86,8 @@ class Op:
         arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
         try:
             result = self.forward(*arrays, **static)
-        except (ValueError, TypeError, IndexError) as error:
-            raise self.explain(error, args) from None
+        except Exception as error:
+            return self.rescued(error, args, static)
         if isinstance(result, tuple):
             self.multiple = True
             outputs = tuple(map(wrap, result))
@@ -114,13 +114,32 @@ class Op:
             raise TypeError(f"{self.name}({', '.join(self.names)}) does not take {extra}")
         return tuple(bound)
 
-    def explain(self, error: Exception, args: tuple) -> Exception:
-        """The same kind of error, naming the operator and what it was given."""
-        kinds = (IndexError, ValueError, TypeError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
-        places = {str(device_of(a.array)) for a in args if isinstance(a, TensorBase)}
-        reason = f"tensors on different devices {sorted(places)}" if len(places) > 1 else error
-        return kind(f"{self.name}({describe(args)}): {reason}")
+    def rescued(self, error: Exception, args: tuple, static: dict) -> Any:
+        """The result for arguments on one device, if that is all that was wrong, or the error.
+
+        As PyTorch has it, a number in a 0-d tensor of the CPU goes with tensors of any device.
+        """
+        places = {device_of(a.array) for a in args if isinstance(a, TensorBase)}
+        if len(places) == 2 and CPU in places:
+            (place,) = places - {CPU}
+            moved = tuple(a.to(device=place) if _is_number(a) else a for a in args)
+            if all(device_of(a.array) == place for a in moved if isinstance(a, TensorBase)):
+                return self.apply(moved, static)
+        explained = self.explain(error, args, places)
+        if explained is error:
+            raise error
+        raise explained from None
+
+    def explain(self, error: Exception, args: tuple, places: set) -> Exception:
+        """The error, of the same kind, with the name of the operator and what it was given."""
+        call = f"{self.name}({describe(args)})"
+        if isinstance(error, MemoryError):
+            return out_of_memory(error, call)
+        if len(places) > 1:
+            return TypeError(f"{call}: tensors on different devices {sorted(map(str, places))}")
+        kinds = (kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
+        kind = next(kinds, None)
+        return error if kind is None else kind(f"{call}: {error}")
 
     def edges(self, args: tuple) -> list[Edge]:
         """The arguments that want a gradient and have a rule."""
@@ -204,8 +223,8 @@ class FusedOp(Op):
         arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
         try:
             result, residuals = self.forward(*arrays)
-        except (ValueError, TypeError, IndexError) as error:
-            raise self.explain(error, args) from None
+        except Exception as error:
+            return self.rescued(error, args, {})
         outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
         if mode.enabled:
             edges = self.edges(args)
@@ -227,7 +246,12 @@ class FusedOp(Op):
         if mode.enabled:
             return self.differentiate_reference(node, g, edges)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
-        found = dict(zip(self.wanted, self.kernel(g.array, node.residuals, *arrays)))
+        try:
+            gradients = self.kernel(g.array, node.residuals, *arrays)
+        except MemoryError as error:
+            call = f"the gradient of {self.name}({describe(node.args)})"
+            raise out_of_memory(error, call) from None
+        found = dict(zip(self.wanted, gradients))
         return [None if found[e.position] is None else wrap(found[e.position]) for e in edges]
 
     def differentiate_reference(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
@@ -238,6 +262,11 @@ class FusedOp(Op):
         result = result[0] if isinstance(result, tuple) else result
         inputs = [args[edge.position] for edge in edges]
         return list(grad(result, inputs, g, create_graph=True, allow_unused=True))
+
+
+def _is_number(arg: Any) -> bool:
+    """Whether ``arg`` is a tensor of the CPU without dimensions."""
+    return isinstance(arg, TensorBase) and arg.array.ndim == 0 and device_of(arg.array) == CPU
 
 
 operators: dict[str, Callable] = {}

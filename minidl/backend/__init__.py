@@ -15,6 +15,7 @@ from minidl.backend.device import (
     get_default_device,
     indexed,
     is_array,
+    is_current,
     made_on,
     set_default_device,
     to_device,

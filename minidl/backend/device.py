@@ -20,7 +20,10 @@ from minidl.emulator import EmulatorArray, array_module
 
 @dataclass(frozen=True)
 class Device:
-    """A place where arrays live: ``Device("cpu")``, ``Device("cuda", 1)``."""
+    """A place where arrays live: ``Device("cpu")``, ``Device("cuda", 1)``.
+
+    ``with device:`` makes it the default for new tensors of this thread.
+    """
 
     type: str
     index: int | None = None
@@ -31,6 +34,13 @@ class Device:
     def __repr__(self) -> str:
         index = "" if self.index is None else f", index={self.index}"
         return f"device(type={self.type!r}{index})"
+
+    def __enter__(self) -> Device:
+        _defaults.stack.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _defaults.stack.pop()
 
 
 CPU = Device("cpu")
@@ -53,26 +63,29 @@ def device(name: str | int | Device, index: int | None = None) -> Device:
     raise ValueError(f"there is no device {name!r}; there are 'cpu', 'cuda[:N]' and 'emulator'")
 
 
-class _Default(threading.local):
-    device = CPU
+class _Defaults(threading.local):
+    """This thread's default devices, those of its ``with`` blocks inside out."""
+
+    def __init__(self) -> None:
+        self.stack = [CPU]
 
 
-_default = _Default()
+_defaults = _Defaults()
 
 
 def get_default_device() -> Device:
     """The device of new tensors of this thread that are not told another: the CPU at first."""
-    return _default.device
+    return _defaults.stack[-1]
 
 
 def set_default_device(place: Device | str | int | None) -> None:
     """Have new tensors of this thread lie on ``place``; None stands for the CPU."""
-    _default.device = CPU if place is None else device(place)
+    _defaults.stack[-1] = CPU if place is None else device(place)
 
 
 def device_or_default(place: Device | str | int | None) -> Device:
     """What ``device=`` of a function that makes tensors stands for."""
-    return _default.device if place is None else device(place)
+    return _defaults.stack[-1] if place is None else device(place)
 
 
 def _is_cupy(array: Any) -> bool:
@@ -116,6 +129,8 @@ def _gpu(index: int) -> Device:
 
 def made_on(place: Device, make: Callable[[ModuleType], Any]) -> Any:
     """``make(xp)`` with the array module of ``place``, while that is the current GPU."""
+    if place.type == "cpu":
+        return make(np)
     with _current(place), memory_errors(f"a new array on {place}"):
         return make(xp_of(place))
 
@@ -140,6 +155,11 @@ def to_device(array: Any, place: Device, non_blocking: bool = False) -> Any:
         if place.type == "emulator":
             return array_module.asarray(to_host(array))
         return array.copy() if here.type == "cuda" else to_gpu(to_host(array), non_blocking)
+
+
+def is_current(place: Device) -> bool:
+    """Whether ``place`` is where kernels are launched now: the current GPU, or no GPU at all."""
+    return place.index is None or place.index == load_cupy().cuda.runtime.getDevice()
 
 
 def indexed(place: Device) -> Device:

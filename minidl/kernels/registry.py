@@ -14,19 +14,27 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from minidl.backend import Device, device_of, is_array
+from minidl.emulator import EmulatorArray
 
 REFERENCE = "numpy"
-SETS = {"cpu": ("numba", REFERENCE), "cuda": ("cuda", "numba-cuda", "cupy"), "emulator": ("cuda",)}
+SETS = {
+    "cpu": ("numba", REFERENCE),
+    "cuda": ("cuda", "numba-cuda", "cupy"),
+    "emulator": ("cuda", REFERENCE),
+}
 """The kernel sets of each kind of device, the default first; "cupy" is the reference on CuPy."""
 
-_DEVICE_OF_SET = {"numba": "cpu", REFERENCE: "cpu", "cuda": "cuda", "numba-cuda": "cuda"}
-_DEVICE_OF_SET["cupy"] = "cuda"
+_DEVICE_OF_SET = {name: kind for kind in ("cuda", "cpu") for name in SETS[kind]}
 
 
 def _known(name: str) -> str:
     if name not in _DEVICE_OF_SET:
-        raise ValueError(f"there is no kernel set {name!r}; choose from {', '.join(_DEVICE_OF_SET)}")
+        raise ValueError(
+            f"there is no kernel set {name!r}; choose from {', '.join(_DEVICE_OF_SET)}"
+        )
     return name
 
 
@@ -60,7 +68,12 @@ class Kernel:
 
     def __call__(self, first: Any, *args: Any) -> Any:
         array = first if is_array(first) else first[0]
-        active = getattr(_active, device_of(array).type)
+        if type(array) is np.ndarray:
+            active = _active.cpu
+            if EmulatorArray in map(type, args):  # which compiled code takes for NumPy's
+                raise TypeError(f"{self.name}: an array of the host met one of the emulator")
+        else:
+            active = getattr(_active, device_of(array).type)
         variant = self.variants.get(active, self.reference)
         if isinstance(variant, str):
             variant = self.variants[active] = _imported(variant)
@@ -78,12 +91,13 @@ def _imported(path: str) -> Callable:
 
 
 @contextlib.contextmanager
-def use_kernels(name: str) -> Iterator[None]:
+def use_kernels(name: str, device: str | None = None) -> Iterator[None]:
     """Within the block, this thread computes with the kernel set ``name`` on its device.
 
+    ``use_kernels("numpy", "emulator")`` is for a set that several kinds of device have.
     The environment variable ``MINIDL_KERNELS`` sets the default for a whole process.
     """
-    kind = _DEVICE_OF_SET[_known(name)]
+    kind = _DEVICE_OF_SET[_known(name)] if device is None else device
     previous = getattr(_active, kind)
     setattr(_active, kind, name)
     try:

@@ -6,6 +6,7 @@ Indices are integer tensors (int64 by default); a boolean tensor selects where i
 from __future__ import annotations
 
 from collections import namedtuple
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,9 +48,13 @@ class Index(NamedTuple):
         return any(is_array(part) and part.dtype.kind != "b" for part in parts)
 
 
-def resolved(index: Any) -> Index:
-    """What stands between the brackets of ``x[...]``; IndexError for floats and their like."""
-    parts = tuple(map(_part, index if isinstance(index, tuple) else (index,)))
+def resolved(index: Any, array: Any) -> Index:
+    """What stands between the brackets of ``array[...]``, arrays where ``array`` is.
+
+    IndexError for floats and their like.
+    """
+    module = xp(array)
+    parts = tuple(_part(part, module) for part in (index if isinstance(index, tuple) else (index,)))
     basic: list = []
     advanced: list = []
     for part in parts:
@@ -66,7 +71,7 @@ def resolved(index: Any) -> Index:
     return Index(tuple(basic), tuple(advanced) if any(map(is_array, parts)) else None)
 
 
-def _part(part: Any) -> Any:
+def _part(part: Any, module: ModuleType) -> Any:
     if isinstance(part, TensorBase):
         part = part.array
     elif isinstance(part, bool | np.bool_):
@@ -80,7 +85,9 @@ def _part(part: Any) -> Any:
             raise IndexError(f"an index must be of integers or booleans, got {part.dtype}")
         if part.dtype == uint8:
             raise IndexError("an index of uint8 could be a mask or not: use .long() or .bool()")
-        return int(part) if part.ndim == 0 and part.dtype.kind != "b" else part
+        if part.ndim == 0 and part.dtype.kind != "b":
+            return int(part)
+        return module.asarray(part) if type(part) is np.ndarray else part
     if part is None or part is Ellipsis or isinstance(part, int | slice):
         return part
     raise IndexError(f"an index is made of integers, slices and tensors, not of {part!r}")
@@ -113,7 +120,7 @@ _put.vjp(lambda g, _y, _x, _shape, index: _getitem(g, index))
 
 def getitem(input: Any, index: Any) -> Any:
     """``input[index]`` by PyTorch's rules; a view where it is made of slices and integers."""
-    return _getitem(input, resolved(index))
+    return _getitem(input, resolved(index, input.array))
 
 
 @op
@@ -141,7 +148,7 @@ def _set_item(input, value, index):
 
 def setitem(input: Any, index: Any, value: Any) -> None:
     """``input[index] = value``, in place and differentiable."""
-    place = resolved(index)
+    place = resolved(index, input.array)
     tensors = [t for t in (input, value) if isinstance(t, TensorBase)]
     if is_grad_enabled() and any(t.requires_grad for t in tensors):
         update_inplace(input, _with_item, value, place)

@@ -96,8 +96,7 @@ def linear(input, weight, bias=None):
     if input.ndim == 0 or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         raise ValueError("wants an input of shape (..., in) and a weight of shape (out, in)")
     rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-    result = kernels.matmul(rows, weight.T, bias)
-    return result.reshape(*input.shape[:-1], weight.shape[0])
+    return kernels.matmul(rows, weight.T, bias).reshape(*input.shape[:-1], weight.shape[0])
 
 
 linear.vjp(

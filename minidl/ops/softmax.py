@@ -7,19 +7,17 @@ from typing import Any
 from minidl import kernels
 from minidl.autograd import op
 from minidl.ops.elementwise import exp
-from minidl.ops.operands import fractional, quiet
+from minidl.ops.operands import fractional
 from minidl.ops.reduce import sum
 from minidl.ops.shape import axis_of
 
 
 @op
-@quiet
 def _softmax(input, dim):
     return kernels.softmax(fractional(input), axis_of(dim, input.ndim))
 
 
 @op
-@quiet
 def _softmax_grad(grad, y, dim):
     """The gradient of x, given that of y = softmax(x)."""
     return kernels.softmax_grad(grad, y, axis_of(dim, y.ndim))
@@ -35,13 +33,11 @@ _softmax_grad.vjp(
 
 
 @op
-@quiet
 def _log_softmax(input, dim):
     return kernels.log_softmax(fractional(input), axis_of(dim, input.ndim))
 
 
 @op
-@quiet
 def _log_softmax_grad(grad, y, dim):
     """The gradient of x, given that of y = log_softmax(x)."""
     return kernels.log_softmax_grad(grad, y, axis_of(dim, y.ndim))

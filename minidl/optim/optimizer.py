@@ -146,7 +146,7 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned, of an optimizer with the same groups.
 
-        Tensors are copied, those of a parameter's shape converted to its dtype and moved to its device.
+        Tensors are copied, those of a parameter's shape to its dtype and its device.
 
         Raises
         ------

@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from minidl import backend
 from minidl.autograd import TensorBase, enable_grad, grad
+from minidl.backend import Device, to_host
 from minidl.ops import tensor
 
 _LOST = (
@@ -42,6 +44,7 @@ def check_grads(
     atol: float = 1e-6,
     rtol: float = 1e-5,
     seed: int = 0,
+    device: Device | str = "cpu",
 ) -> None:
     """Check the derivatives of ``f`` up to ``order`` against central differences.
 
@@ -63,6 +66,8 @@ def check_grads(
         <g, u> is the Euclidean norm of its terms.
     seed : int
         Of the random directions.
+    device : Device or str
+        Where ``f`` gets its tensors. The numbers are compared on the CPU.
 
     Raises
     ------
@@ -84,11 +89,11 @@ def check_grads(
         raise ValueError(f"check_grads: order counts from 1, got {order}")
     if isinstance(inputs, TensorBase | np.ndarray):
         inputs = [inputs]
-    arrays = [x.array if isinstance(x, TensorBase) else np.asarray(x) for x in inputs]
+    arrays = [to_host(x.array) if isinstance(x, TensorBase) else np.asarray(x) for x in inputs]
     names = _names(f, len(arrays))
     _require_float64(arrays, names)
     comparison = _Comparison(eps, atol, rtol, np.random.default_rng(seed))
-    with enable_grad():
+    with enable_grad(), backend.device(device):
         _check_order(f, arrays, names, 1, order, comparison)
 
 
@@ -151,7 +156,7 @@ def _check_order(
     returned = f(*leaves)
     results = _differentiable(returned)
     if not results:
-        if order > 1 and not any(gradient.array.any() for gradient in returned):
+        if order > 1 and not any(to_host(gradient.array).any() for gradient in returned):
             return  # the gradient of a step function: zero, and so are its derivatives
         raise AssertionError(f"check_grads: {_LOST[order > 1]}")
     _require_repeatable(f, arrays, results)
@@ -160,7 +165,7 @@ def _check_order(
     inputs = [leaves[i] for i in wanted]
     found = grad(results, inputs, list(map(tensor, weights)), allow_unused=True)
     for i, gradient in zip(wanted, found):
-        computed = np.zeros_like(arrays[i]) if gradient is None else gradient.array
+        computed = np.zeros_like(arrays[i]) if gradient is None else to_host(gradient.array)
         measure = _measurement(f, arrays, i, weights, comparison.eps)
         _compare(measure, computed, f"{names[i]}, derivative of order {order}", comparison)
     if order < last:
@@ -184,7 +189,8 @@ def _differentiable(results: Any) -> list:
 def _require_repeatable(f: Callable, arrays: list[np.ndarray], results: list) -> None:
     again = _differentiable(f(*_leaves(arrays)))
     same = len(again) == len(results) and all(
-        np.array_equal(a.array, b.array, equal_nan=True) for a, b in zip(results, again)
+        np.array_equal(to_host(a.array), to_host(b.array), equal_nan=True)
+        for a, b in zip(results, again)
     )
     if not same:
         raise AssertionError(
@@ -215,7 +221,7 @@ def _measurement(
 
     def moved(change: np.ndarray) -> list[np.ndarray]:
         at = [*arrays[:i], arrays[i] + change, *arrays[i + 1 :]]
-        return [result.array for result in _differentiable(f(*_leaves(at)))]
+        return [to_host(result.array) for result in _differentiable(f(*_leaves(at)))]
 
     def measure(direction: np.ndarray) -> float:
         ahead, behind = moved(step * direction), moved(-step * direction)

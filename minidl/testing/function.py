@@ -10,7 +10,8 @@ import numpy as np
 
 from minidl import random
 from minidl.autograd import Node, TensorBase, backward
-from minidl.ops import from_numpy
+from minidl.backend import CPU, Device, to_device
+from minidl.ops import as_tensor
 from minidl.testing.samples import Case, Sample
 
 
@@ -42,12 +43,17 @@ class SampleFunction:
         The operator and its arguments.
     constant : callable
         Applied to all other arrays before they become tensors.
+    place : Device
+        Where the arrays are put first.
     """
 
-    def __init__(self, case: Case, sample: Sample, constant: Callable = np.copy):
+    def __init__(
+        self, case: Case, sample: Sample, constant: Callable = np.copy, place: Device = CPU
+    ):
         self.op = case.op
         self.sample = sample
         self.constant = constant
+        self.place = place
         self.differentiable = case.differentiable
         self.inputs = [part for part in flattened(list(sample.args)) if is_input(part)]
 
@@ -58,11 +64,17 @@ class SampleFunction:
             self.sample.args, lambda part: next(given) if is_input(part) else self._fixed(part)
         )
         kwargs = {name: mapped(value, self._fixed) for name, value in self.sample.kwargs.items()}
-        with random.using(random.Generator(0)):
+        with random.using(random.Generator(0)), self.place:
             return flattened(self.op(*args, **kwargs))
 
     def _fixed(self, part: Any) -> Any:
-        return from_numpy(self.constant(part)) if isinstance(part, np.ndarray) else part
+        if not isinstance(part, np.ndarray):
+            return part
+        return as_tensor(self.constant(to_device(part, self.place)))
+
+    def arrays(self) -> list:
+        """Copies of the inputs, on the device."""
+        return [to_device(array.copy(), self.place) for array in self.inputs]
 
 
 @dataclass
@@ -75,34 +87,30 @@ class Run:
 
     leaves: list
     results: list
-    weights: list[np.ndarray]
-    gradients: list[np.ndarray | None]
+    weights: list
+    gradients: list
 
     @property
-    def values(self) -> list[np.ndarray]:
+    def values(self) -> list:
         """The results as arrays."""
         return [r.array if isinstance(r, TensorBase) else np.asarray(r) for r in self.results]
 
 
-def recorded(
-    function: SampleFunction, arrays: Sequence[np.ndarray] | None = None
-) -> tuple[list, list]:
+def recorded(function: SampleFunction, arrays: Sequence | None = None) -> tuple[list, list]:
     """Leaves around ``arrays`` (by default copies of the inputs), and the function's results."""
-    if arrays is None:
-        arrays = [array.copy() for array in function.inputs]
-    leaves = [from_numpy(array) for array in arrays]
+    leaves = [as_tensor(array) for array in (function.arrays() if arrays is None else arrays)]
     for leaf in leaves:
         leaf.requires_grad = function.differentiable
     return leaves, function(*leaves)
 
 
-def run(function: SampleFunction, arrays: Sequence[np.ndarray], retain_graph: bool = False) -> Run:
+def run(function: SampleFunction, arrays: Sequence, retain_graph: bool = False) -> Run:
     """Run ``function`` on ``arrays``, as they lie in memory, and backward."""
     leaves, results = recorded(function, arrays)
     roots = requiring_grad(results)
-    weights = [weight_for(i, root.array) for i, root in enumerate(roots)]
+    weights = [to_device(weight_for(i, root.array), function.place) for i, root in enumerate(roots)]
     if roots:
-        backward(roots, [from_numpy(w) for w in weights], retain_graph=retain_graph)
+        backward(roots, list(map(as_tensor, weights)), retain_graph=retain_graph)
     gradients = [None if leaf.grad is None else leaf.grad.array for leaf in leaves]
     return Run(leaves, results, weights, gradients)
 
@@ -112,7 +120,7 @@ def requiring_grad(results: Sequence) -> list:
     return [r for r in results if isinstance(r, TensorBase) and r.requires_grad]
 
 
-def weight_for(i: int, array: np.ndarray) -> np.ndarray:
+def weight_for(i: int, array: Any) -> np.ndarray:
     """The gradient of result ``i``: random, and the same for the same shape."""
     weight = np.random.default_rng(i).uniform(-1, 1, array.shape)
     return weight.astype(array.dtype)

@@ -6,14 +6,17 @@ minidl, and a test of your own can do the same for yours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from minidl.autograd import grad, no_grad
+from minidl import backend
+from minidl.autograd import TensorBase, grad, no_grad
+from minidl.backend import CPU, Device, to_device, to_host, xp
 from minidl.kernels import use_kernels
 from minidl.kernels.registry import SETS
-from minidl.ops import from_numpy
+from minidl.ops import as_tensor
 from minidl.testing.against_torch import check_against_torch
 from minidl.testing.check_grads import check_grads
 from minidl.testing.close import assert_all_close
@@ -37,14 +40,14 @@ SINGLE = 1e-4
 """How far float32 results may be from those in float64."""
 
 
-def check_operator(case: Case, sample: Sample) -> None:
-    """Check an operator on one sample.
+def check_operator(case: Case, sample: Sample, device: Device | str = "cpu") -> None:
+    """Check an operator on one sample, on a device.
 
     - neither inputs nor incoming gradients are changed, a second pass through the same
       graph finds the same gradients, and these share memory with nothing;
     - a result that shares memory with an input shares its version counter;
     - first and second derivatives agree with central differences (`check_grads`);
-    - every kernel set gives the same, in float64 and in float32; float32 stays float32;
+    - every kernel set gives what the CPU gives, in float64 and in float32; float32 stays so;
     - every memory layout of the inputs gives the same;
     - fused operators agree with their reference in values and gradients;
     - values, dtypes and gradients are PyTorch's, where it is installed.
@@ -54,28 +57,30 @@ def check_operator(case: Case, sample: Sample) -> None:
     AssertionError
         That says what does not hold.
     """
-    function = SampleFunction(case, sample)
+    place = backend.device(device)
+    function = SampleFunction(case, sample, place=place)
     check_memory(function)
     if case.differentiable and function.inputs:
-        check_grads(function, function.inputs, order=case.order)
-    check_kernel_sets(case, sample)
-    expected = run(function, _copies(function.inputs))
-    check_layouts(case, sample, expected)
+        check_grads(function, function.inputs, order=case.order, device=place)
+    check_kernel_sets(case, sample, place)
+    expected = run(function, function.arrays())
+    check_layouts(case, sample, expected, place)
     check_recorded_gradients(function, expected)
     check_fused(function)
-    check_against_torch(case, sample, expected)
+    if place == CPU:
+        check_against_torch(case, sample, expected)
 
 
 def check_memory(function: SampleFunction) -> None:
     """Nothing is changed that was passed in, and gradients lie in memory of their own."""
-    arrays = _copies(function.inputs)
+    arrays = function.arrays()
     outcome = run(function, arrays, retain_graph=True)
     for i, (array, before) in enumerate(zip(arrays, function.inputs)):
-        assert np.array_equal(array, before, equal_nan=True), f"input {i} was changed"
+        assert np.array_equal(to_host(array), before, equal_nan=True), f"input {i} was changed"
     _check_gradient_memory(outcome)
     for result in outcome.results:
         for i, leaf in enumerate(outcome.leaves):
-            aliased = np.shares_memory(np.asarray(getattr(result, "array", result)), leaf.array)
+            aliased = isinstance(result, TensorBase) and shares_memory(result.array, leaf.array)
             assert not aliased or result.version is leaf.version, (
                 f"a result shares memory with input {i}, but not its version counter: "
                 "declare the operator with view=True, or copy"
@@ -83,12 +88,17 @@ def check_memory(function: SampleFunction) -> None:
     _check_second_pass(outcome)
 
 
+def shares_memory(a: Any, b: Any) -> bool:
+    """Whether two arrays of one device have an element in common."""
+    return xp(a).shares_memory(a, b)
+
+
 def _check_gradient_memory(outcome: Run) -> None:
     gradients = [g for g in outcome.gradients if g is not None]
     others = [leaf.array for leaf in outcome.leaves] + outcome.values + outcome.weights
     for i, gradient in enumerate(gradients):
         for other in others + gradients[:i]:
-            assert not np.shares_memory(gradient, other), (
+            assert not shares_memory(gradient, other), (
                 f"the gradient of input {i} shares memory with an input, a result or a gradient"
             )
 
@@ -99,29 +109,30 @@ def _check_second_pass(outcome: Run) -> None:
     if not roots:
         return
     for i, (weight, root) in enumerate(zip(outcome.weights, roots)):
-        assert np.array_equal(weight, weight_for(i, root.array)), (
+        assert np.array_equal(to_host(weight), weight_for(i, root.array)), (
             f"the incoming gradient of result {i} was changed"
         )
     once = [g for g in outcome.gradients if g is not None]
     leaves = [leaf for leaf, g in zip(outcome.leaves, outcome.gradients) if g is not None]
-    again = grad(roots, leaves, list(map(from_numpy, outcome.weights)))
+    again = grad(roots, leaves, list(map(as_tensor, outcome.weights)))
     assert_all_close([g.array for g in again], once, EXACT, "second pass: gradient")
 
 
-def check_kernel_sets(case: Case, sample: Sample) -> None:
-    """Every kernel set gives the same results and gradients, in float64 and in float32."""
+def check_kernel_sets(case: Case, sample: Sample, place: Device) -> None:
+    """Every kernel set gives the results and gradients of the CPU, in float64 and in float32."""
     for dtype, tolerance in ((np.float64, EXACT), (np.float32, SINGLE)):
 
-        def cast(array: np.ndarray, dtype: type = dtype) -> np.ndarray:
+        def cast(array: Any, dtype: type = dtype) -> Any:
             return array.astype(dtype) if array.dtype == np.float64 else array.copy()
 
         # float32 is compared with float64 at the same, rounded, numbers
         function = SampleFunction(case, sample, lambda array: cast(array).astype(array.dtype))
         inputs = [cast(array) for array in function.inputs]
         expected = run(function, [array.astype(np.float64) for array in inputs])
-        for name in SETS:
-            with use_kernels(name):
-                found = run(SampleFunction(case, sample, cast), _copies(inputs))
+        for name in SETS[place.type]:
+            arrays = [to_device(array.copy(), place) for array in inputs]
+            with use_kernels(name, place.type):
+                found = run(SampleFunction(case, sample, cast, place), arrays)
             title = f"{np.dtype(dtype)}, kernels {name}"
             _check_dtypes(found, expected, np.dtype(dtype), sample, title)
             _assert_same_run(found, expected, tolerance, title)
@@ -145,17 +156,17 @@ def _names_dtype(sample: Sample) -> bool:
     return any(isinstance(part, np.dtype) for part in given)
 
 
-def check_layouts(case: Case, sample: Sample, expected: Run) -> None:
+def check_layouts(case: Case, sample: Sample, expected: Run, place: Device) -> None:
     """Arrays give the results and gradients ``expected`` however they lie in memory."""
     for name, arrange in LAYOUTS.items():
 
-        def arranged(array: np.ndarray, arrange: Callable = arrange) -> np.ndarray:
+        def arranged(array: Any, arrange: Callable = arrange) -> Any:
             return arrange(array) if array.ndim else array.copy()
 
         repeats = name == "broadcast"  # other values: not for indices, and another result
-        function = SampleFunction(case, sample, np.copy if repeats else arranged)
-        inputs = [arranged(array) for array in function.inputs]
-        wanted = run(function, _copies(inputs)) if repeats else expected
+        function = SampleFunction(case, sample, np.copy if repeats else arranged, place)
+        inputs = [arranged(array) for array in function.arrays()]
+        wanted = run(function, [array.copy() for array in inputs]) if repeats else expected
         _assert_same_run(run(function, inputs), wanted, EXACT, f"layout {name}")
 
 
@@ -165,7 +176,7 @@ def check_recorded_gradients(function: SampleFunction, expected: Run) -> None:
     roots = requiring_grad(results)
     if not roots:
         return
-    weights = list(map(from_numpy, expected.weights))
+    weights = list(map(as_tensor, expected.weights))
     found = grad(roots, leaves, weights, create_graph=True, allow_unused=True)
     arrays = [None if gradient is None else gradient.array for gradient in found]
     _assert_same_gradients(arrays, expected, EXACT, "create_graph=True")
@@ -185,18 +196,12 @@ def check_fused(function: SampleFunction) -> None:
         assert_all_close(*arrays, EXACT, f"{node.op.name} and its reference: result")
 
 
-def _copies(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    return [array.copy() for array in arrays]
-
-
 def _assert_same_run(found: Run, expected: Run, tolerance: float, title: str) -> None:
     assert_all_close(found.values, expected.values, tolerance, f"{title}: result")
     _assert_same_gradients(found.gradients, expected, tolerance, title)
 
 
-def _assert_same_gradients(
-    found: list[np.ndarray | None], expected: Run, tolerance: float, title: str
-) -> None:
+def _assert_same_gradients(found: list, expected: Run, tolerance: float, title: str) -> None:
     pairs = [
         [
             np.zeros(leaf.shape) if gradient is None else gradient

@@ -52,7 +52,7 @@ def compiler(dtype, architecture, rows):
     def compile_kernel(kernel, _grid, _block, *args):
         types = tuple(map(numba.typeof, args))
         ptx, _ = cuda.compile_ptx(kernel.py_func, types, cc=architecture)
-        name, arch = kernel.py_func.__name__, "sm_%d%d" % architecture
+        name, arch = kernel.py_func.__name__, "sm_{}{}".format(*architecture)
         rows.append({"kernel": name, "dtype": dtype.__name__, "architecture": arch, "ptx": ptx})
 
     return compile_kernel

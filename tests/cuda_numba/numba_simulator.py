@@ -20,6 +20,7 @@ from minidl.kernels.optim import numba_cuda as optim
 from minidl.kernels.pool import numba_cuda as pool
 from minidl.kernels.softmax import numba_cuda as softmax
 
+
 def run(kernel, args, host):
     """What the kernel's variant for Numba CUDA makes of copies of ``args``."""
     module, _, function = kernel.variants["numba-cuda"].partition(":")

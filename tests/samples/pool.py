@@ -30,7 +30,8 @@ def _(draw):
     """The second derivative's operator, whose own rule only a third derivative would run."""
     n, channels, height, width = draw(st.tuples(*[st.integers(1, 3)] * 4))
     places = integer_arrays((n, channels, 2, 2), 0, height * width - 1)
-    return Sample(draw(arrays((n, channels, height, width))), draw(places))
+    windows = ((height + 1, width + 1), (1, 1), (1, 1), (1, 1))  # four that hold the whole plane
+    return Sample(draw(arrays((n, channels, height, width))), draw(places), windows)
 
 
 @samples(minidl.avg_pool2d)

@@ -3,16 +3,24 @@
 from minidl.kernels.conv import cpu, cuda, reference
 from minidl.kernels.registry import Kernel
 
-conv2d = Kernel("conv2d", numpy=reference.conv2d, numba=cpu.conv2d, cuda=cuda.conv2d)
+conv2d = Kernel(
+    "conv2d",
+    numpy=reference.conv2d,
+    numba=cpu.conv2d,
+    cuda=cuda.conv2d,
+    numba_cuda="minidl.kernels.conv.numba_cuda:conv2d",
+)
 conv2d_input_grad = Kernel(
     "conv2d_input_grad",
     numpy=reference.conv2d_input_grad,
     numba=cpu.conv2d_input_grad,
     cuda=cuda.conv2d_input_grad,
+    numba_cuda="minidl.kernels.conv.numba_cuda:conv2d_input_grad",
 )
 conv2d_weight_grad = Kernel(
     "conv2d_weight_grad",
     numpy=reference.conv2d_weight_grad,
     numba=cpu.conv2d_weight_grad,
     cuda=cuda.conv2d_weight_grad,
+    numba_cuda="minidl.kernels.conv.numba_cuda:conv2d_weight_grad",
 )

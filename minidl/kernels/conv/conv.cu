@@ -171,7 +171,8 @@ struct TapsOfPatches {
     __device__ Line line(int index) const {
         Tap tap(at, index);
         return {tap.channel * at.x_channel,
-                Place(tap.r * at.dilation[0] - at.before[0], tap.s * at.dilation[1] - at.before[1])};
+                Place(tap.r * at.dilation[0] - at.before[0],
+                      tap.s * at.dilation[1] - at.before[1])};
     }
     __device__ Found operator()(const Line& line, int k) const {
         Position p(at, k);

@@ -65,17 +65,10 @@ def forward(x: Axes, w: Axes, y: Axes, how: How, relu: bool, numbers: str) -> La
 def backward(g: Axes, w: Axes, dx: Axes, how: How, numbers: str) -> tuple[list[Launch], bool]:
     """The launches of ``correlate`` that compute dx; whether they write all of it."""
     down, across = (
-        list(
-            phases(
-                dx.shape[2 + i],
-                g.shape[2 + i],
-                w.shape[2 + i],
-                how.stride[i],
-                how.padding[2 * i],
-                how.dilation[i],
-            )
+        list(phases(size, out, kernel, stride, before, dilation))
+        for size, out, kernel, stride, before, dilation in zip(
+            dx.shape[2:], g.shape[2:], w.shape[2:], how.stride, how.padding[::2], how.dilation
         )
-        for i in (0, 1)
     )
     launches = [
         _phase(g, _grouped(w, how.groups), dx, (i, j), numbers) for i in down for j in across

@@ -56,9 +56,9 @@ def _gradient(g, n, group, filter, row, column, r, s, at):
     down = row + before[0] - r * dilation[0]
     across = column + before[1] - s * dilation[1]
     i, j = down // stride[0], across // stride[1]
-    if 0 <= i < g.shape[3] and i * stride[0] == down:
-        if 0 <= j < g.shape[4] and j * stride[1] == across:
-            return g[n, group, filter, i, j]
+    inside = 0 <= i < g.shape[3] and 0 <= j < g.shape[4]
+    if inside and i * stride[0] == down and j * stride[1] == across:
+        return g[n, group, filter, i, j]
     return g.dtype.type(0)
 
 

@@ -13,11 +13,16 @@ def converted(argument: Any) -> Any:
     """A kernel's argument: an ``int`` as C's int, a ``float`` as C's float, the rest as it is.
 
     Arrays, None (a null pointer), NumPy's scalars and 0-d structures (by value) stay as they
-    are. OverflowError if an int has more than 32 bits.
+    are. OverflowError if an int has more than 32 bits, TypeError for an array of the host.
     """
     kind = type(argument)
     if kind is int:
         return np.int32(argument)
+    if kind is np.ndarray and argument.dtype.names is None:
+        raise TypeError(
+            f"a kernel of the device got an array of the host, "
+            f"{argument.dtype}{list(argument.shape)}"
+        )
     return np.float32(argument) if kind is float else argument
 
 

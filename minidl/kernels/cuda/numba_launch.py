@@ -6,9 +6,10 @@ simulator, on NumPy arrays, and can be followed with a debugger or ``print``.
 
 Four habits of Numba's explain how they are written. Its integers have 64 bits, and such an
 integer beside a float32 makes a float64: so a zero is ``x.dtype.type(0)``. None cannot be
-passed to a kernel: what is missing is an empty array. ``max`` and ``min`` of two numbers do not
-compile for a GPU since Numba 0.66 (its issue 10753), so there are conditions instead. Cached kernels are compiled anew when
-their own file changes, and only then: so a kernel's device functions are in its file.
+passed to a kernel: what is missing is an empty array. Since Numba 0.66 ``max`` and ``min`` of two
+numbers do not compile for a GPU (its issue 10753): so there are conditions in their place.
+Cached kernels are compiled anew when their own file changes, and only then: so a kernel's
+device functions are in its file.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import emulator
-from minidl.backend import device_of, load_cupy
+from minidl.backend import device_of, is_current, load_cupy
 from minidl.kernels.cuda.arguments import converted
 
 INCLUDE = Path(__file__).parent / "include"
@@ -82,6 +82,11 @@ class Source:
         key = name, place, checking, *definitions.items()
         if key not in self.functions:
             self.functions[key] = self._compiled(name, place, definitions)
+        if not is_current(place):
+            raise RuntimeError(
+                f"the arrays lie on {place}, which is not the current GPU: compute on them "
+                f"within minidl.cuda.device({place.index})"
+            )
         return self.functions[key]
 
     def _compiled(self, name: str, place: Any, definitions: dict[str, Any]) -> Callable:

@@ -148,7 +148,10 @@ def _places(windows: np.ndarray, size: int) -> np.ndarray:
     """Which windows cover each of ``size`` places: the first, and the one behind the last."""
     starts, stops = windows.T
     places = np.arange(size)
-    first, behind = np.searchsorted(stops, places, "right"), np.searchsorted(starts, places, "right")
+    first, behind = (
+        np.searchsorted(stops, places, "right"),
+        np.searchsorted(starts, places, "right"),
+    )
     return np.stack((first, behind), 1)
 
 

@@ -14,11 +14,13 @@ cross_entropy = Kernel(
     numpy=reference.cross_entropy,
     numba=cpu.cross_entropy,
     cuda=cuda.cross_entropy,
+    numba_cuda="minidl.kernels.softmax.numba_cuda:cross_entropy",
 )
 cross_entropy_grad = Kernel(
     "cross_entropy_grad",
     numpy=reference.cross_entropy_grad,
     numba=cpu.cross_entropy_grad,
     cuda=cuda.cross_entropy_grad,
+    numba_cuda="minidl.kernels.softmax.numba_cuda:cross_entropy_grad",
 )
 weighted_mean = Kernel("weighted_mean", numpy=reference.weighted_mean, cuda=cuda.weighted_mean)

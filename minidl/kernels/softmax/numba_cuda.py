@@ -101,7 +101,7 @@ def _cross_entropy_grad(g, x, labels, weight, weights, kept, spread, ignored, lo
 
 
 def cross_entropy(
-    x: Any, labels: Any, weight: Any, smoothing: float, ignored: int
+    x: Any, labels: Any, weight: Any | None, smoothing: float, ignored: int
 ) -> tuple[Any, Any]:
     """See `minidl.kernels.softmax.reference.cross_entropy`."""
     if not covered(x):
@@ -115,7 +115,7 @@ def cross_entropy(
 
 
 def cross_entropy_grad(
-    g: Any, x: Any, labels: Any, weight: Any, smoothing: float, ignored: int, logsumexp: Any
+    g: Any, x: Any, labels: Any, weight: Any | None, smoothing: float, ignored: int, logsumexp: Any
 ) -> Any:
     """See `minidl.kernels.softmax.reference.cross_entropy_grad`."""
     if not covered(x):
@@ -128,9 +128,10 @@ def cross_entropy_grad(
     return g_x
 
 
-def _prepared(x: Any, labels: Any, weight: Any) -> tuple[Any, Any, Any]:
+def _prepared(x: Any, labels: Any, weight: Any | None) -> tuple[Any, Any, Any]:
     contiguous = xp(x).ascontiguousarray
-    return contiguous(x), contiguous(labels, np.int64), contiguous(weight, x.dtype)
+    weight = contiguous(reference.class_weights(x, weight), x.dtype)
+    return contiguous(x), contiguous(labels, np.int64), weight
 
 
 def _scalars(x: Any, smoothing: float, ignored: int) -> tuple[Any, Any, int]:

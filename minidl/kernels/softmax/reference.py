@@ -15,6 +15,8 @@ import numpy as np
 
 from minidl.backend import xp
 
+quiet = np.errstate(all="ignore")
+
 
 def _wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
@@ -29,12 +31,14 @@ def _below_top(x: np.ndarray, axis: int) -> np.ndarray:
     return wide - wide.max(axis=axis, keepdims=True, initial=-np.inf)
 
 
+@quiet
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """exp(x) / sum(exp(x)) along ``axis``."""
     e = xp(x).exp(_below_top(x, axis))
     return (e / e.sum(axis=axis, keepdims=True)).astype(x.dtype, copy=False)
 
 
+@quiet
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """log(softmax(x)) along ``axis``."""
     shifted = _below_top(x, axis)
@@ -42,6 +46,7 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return (shifted - log_total).astype(x.dtype, copy=False)
 
 
+@quiet
 def softmax_grad(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     """The gradient of x, given that of y = softmax(x)."""
     wide, y = _wide(g), _wide(y)
@@ -49,6 +54,7 @@ def softmax_grad(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     return dx.astype(g.dtype, copy=False)
 
 
+@quiet
 def log_softmax_grad(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     """The gradient of x, given that of y = log_softmax(x)."""
     wide = _wide(g)
@@ -64,12 +70,12 @@ def class_weights(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     return xp(x).ones(x.shape[1], x.dtype) if weight is None else weight
 
 
-@np.errstate(all="ignore")
+@quiet
 def cross_entropy(
     x: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, smoothing: float, ignored: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The loss and the logsumexp of each row of ``x`` (N, C)."""
-    wide, kept, weight = _wide(x), labels != ignored, class_weights(x, weight)
+    wide, kept, weight = _wide(x), labels != ignored, _wide(class_weights(x, weight))
     top = wide.max(axis=1, keepdims=True, initial=-np.inf)
     logsumexp = xp(x).log(xp(x).exp(wide - top).sum(axis=1)) + top[:, 0]
     log_p = wide - logsumexp[:, None]
@@ -81,7 +87,7 @@ def cross_entropy(
     return xp(x).where(kept, loss, 0).astype(x.dtype), logsumexp.astype(x.dtype)
 
 
-@np.errstate(all="ignore")
+@quiet
 def cross_entropy_grad(
     g: np.ndarray,
     x: np.ndarray,
@@ -97,7 +103,7 @@ def cross_entropy_grad(
 
         g_x[c] = g (s p[c] - e / C w[c] - (1 - e) w[t] [c == t])
     """
-    wide, kept, weight = _wide(x), labels != ignored, class_weights(x, weight)
+    wide, kept, weight = _wide(x), labels != ignored, _wide(class_weights(x, weight))
     rows, chosen = xp(x).arange(len(x)), xp(x).where(kept, labels, 0)
     spread, hit = smoothing / x.shape[1], (1 - smoothing) * weight[chosen]
     g_x = xp(x).exp(wide - logsumexp[:, None]) * (hit + spread * weight.sum())[:, None]
@@ -106,7 +112,7 @@ def cross_entropy_grad(
     return xp(x).where(kept[:, None], g_x * g[:, None], 0).astype(x.dtype)
 
 
-@np.errstate(all="ignore")
+@quiet
 def weighted_mean(
     loss: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, ignored: int
 ) -> tuple[np.ndarray, np.ndarray]:

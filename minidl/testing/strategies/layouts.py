@@ -8,15 +8,17 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from minidl.backend import xp
+
 
 def _transposed(array: np.ndarray) -> np.ndarray:
     """Column-major."""
-    return np.array(array, order="F")
+    return xp(array).asfortranarray(array.copy())
 
 
 def _strided(array: np.ndarray) -> np.ndarray:
     """Every other element along the last dimension of a larger array, not at its start."""
-    larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1] + 1), array.dtype)
+    larger = xp(array).zeros((*array.shape[:-1], 2 * array.shape[-1] + 1), array.dtype)
     larger[..., 1::2] = array
     return larger[..., 1::2]
 
@@ -29,12 +31,14 @@ def _reversed(array: np.ndarray) -> np.ndarray:
 
 def _broadcast(array: np.ndarray) -> np.ndarray:
     """The first slice of the first dimension over and over: stride 0, and read-only."""
-    return np.broadcast_to(array[:1].copy(), array.shape) if array.size else array.copy()
+    if not array.size:
+        return array.copy()
+    return xp(array).broadcast_to(array[:1].copy(), array.shape)
 
 
 def _offset(array: np.ndarray) -> np.ndarray:
     """Inside a larger array, at an address that no vector instruction is aligned to."""
-    larger = np.zeros(array.size + 1, array.dtype)
+    larger = xp(array).zeros(array.size + 1, array.dtype)
     larger[1:] = array.ravel()
     return larger[1:].reshape(array.shape)
 

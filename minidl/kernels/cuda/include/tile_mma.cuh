@@ -5,9 +5,9 @@
 // ones while the warps multiply this one, with one barrier a step.
 //
 // Halves come and go in company. An operand (see tile.cuh) is asked for eight numbers at a time, of
-// neighbouring k if along_k, now a constant, else of neighbouring lines: in that direction sizes and
-// `begin` are multiples of 8, and so is what it is asked for; addresses are multiples of 16 bytes.
-// What takes the result has two members more:
+// neighbouring k if along_k, now a constant, else of neighbouring lines: in that direction sizes
+// and `begin` are multiples of 8, and so is what it is asked for; addresses are multiples of 16
+// bytes. What takes the result has two members more:
 //     Neighbours neighbours;
 //     void pair(const Line&, int row, float first, float second) const;
 //
