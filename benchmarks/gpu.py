@@ -19,17 +19,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
-from benchmarks import gpu_machine, gpu_steps, gpu_work
+from benchmarks import gpu_kernels, gpu_machine, gpu_steps, gpu_work
 from benchmarks.gpu_timing import Timer
 
 BUDGET = 420.0  # seconds: what is not measured by then is named and left out
 
 
 def sections(place: str) -> Iterator[gpu_work.Work]:
-    """All work of the page, the most important first."""
+    """All work of the page: the kernels, then whole training steps."""
     sizes = gpu_work.TINY if place == "emulator" else gpu_work.REAL
-    yield from gpu_work.convolutions(place, sizes)
-    yield from gpu_work.memory_bound(place, sizes)
+    yield from gpu_kernels.all_kernels(place, sizes)
     yield from gpu_steps.training_steps(place, sizes)
 
 
@@ -41,7 +40,7 @@ def measure(place: str, budget: float) -> dict:
     for name, value in ceilings.items():
         print(f"{name}: {value:,.1f}")
     start, rows, left_out = time.monotonic(), [], []
-    print(f"\n{'work':44} {'error':>8} {'ms':>9} {'reached':>14} {'ceiling':>8} {'PyTorch':>14}")
+    print(f"\n{gpu_work.HEADER}")
     for work in sections(place):
         if time.monotonic() - start > budget:
             left_out.append(work.name)

@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 
 import minidl
-from benchmarks.gpu_work import Sizes, Work, peer_available
+from benchmarks.gpu_work import Sizes, Work, peer_available, torch
 from examples.cifar_cnn import ArticleNet
 from minidl.vision.models import resnet
 
-try:
-    import torch
-
+if torch is not None:
     from benchmarks.article_torch import Net
-except ImportError:  # the peer is optional
-    torch = None
 
 
 def training_steps(place: str, sizes: Sizes) -> Iterator[Work]:
@@ -36,7 +32,7 @@ def training_steps(place: str, sizes: Sizes) -> Iterator[Work]:
 
 
 def _work(name: str, ours: Callable, theirs: Callable | None) -> Work:
-    return Work(name, ours, theirs, None, 0.0, 0.0, None)
+    return Work(name, ours, theirs)
 
 
 def _step(library: Any, model: Any, place: str, batch: int) -> Callable:

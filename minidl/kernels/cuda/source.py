@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import emulator
-from minidl.backend import device_of, is_current, load_cupy
+from minidl.backend import CPU, device_of, is_current, load_cupy
 from minidl.kernels.cuda.arguments import converted
 
 INCLUDE = Path(__file__).parent / "include"
@@ -90,6 +90,8 @@ class Source:
         return self.functions[key]
 
     def _compiled(self, name: str, place: Any, definitions: dict[str, Any]) -> Callable:
+        if place == CPU:
+            raise TypeError(f"the kernel {name!r} of the device got an array of the host")
         library = emulator if place.type == "emulator" else load_cupy()
         options = "--std=c++17", *(f"-D{key}={value}" for key, value in definitions.items())
         try:

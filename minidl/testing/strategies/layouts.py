@@ -13,7 +13,7 @@ from minidl.backend import xp
 
 def _transposed(array: np.ndarray) -> np.ndarray:
     """Column-major."""
-    return xp(array).asfortranarray(array.copy())
+    return array.copy(order="F")
 
 
 def _strided(array: np.ndarray) -> np.ndarray:
