@@ -6,12 +6,23 @@ that name kernel, source line, block and thread. See ``docs/emulator.md``.
 """
 
 from minidl.emulator import array_module
+from minidl.emulator.arguments import address
 from minidl.emulator.array import EmulatorArray
-from minidl.emulator.module import (
+from minidl.emulator.checking import checked, is_checked
+from minidl.emulator.compiler import is_available
+from minidl.emulator.errors import (
+    AbsentLane,
+    AssertionFailed,
+    CompileError,
+    DivergentBarrier,
     EmulatorError,
-    RawKernel,
-    RawModule,
-    checked,
-    is_available,
-    is_checked,
+    InvalidArithmetic,
+    KernelError,
+    LaunchError,
+    Misaligned,
+    OutOfBounds,
+    Race,
+    ReadOnly,
+    UninitialisedRead,
 )
+from minidl.emulator.module import RawKernel, RawModule

@@ -1,165 +1,252 @@
-"""First version: to be replaced."""
+"""Compiled CUDA C: what `cupy.RawModule` and `cupy.RawKernel` are for a GPU."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
+import math
 import os
 import re
-import shutil
-import subprocess
-import tempfile
-import threading
-
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from minidl.emulator import launch
+from minidl.emulator.arguments import Parameter, exposed, marshalled
+from minidl.emulator.checking import is_checked
+from minidl.emulator.compiler import cached, compiler, digest, runtime_library
+from minidl.emulator.errors import CompileError, LaunchError
+from minidl.emulator.report import error_of
+from minidl.emulator.symbols import shared_variables
+from minidl.emulator.translation import EXPORT, prepared, translated
 
-HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "runtime")
-CACHE = os.path.join(tempfile.gettempdir(), "minidl-emulator-first")
-PAD = 4096
-_lock = threading.Lock()
-
-
-class EmulatorError(RuntimeError):
-    pass
-
-
-class _State(threading.local):
-    checked, order, seed = False, "forward", 1
-
-
-_state = _State()
-
-
-def is_available():
-    return shutil.which("g++") is not None
-
-
-def is_checked():
-    return _state.checked
-
-
-@contextlib.contextmanager
-def checked(order="forward", seed=1):
-    before = _state.checked, _state.order, _state.seed
-    _state.checked, _state.order, _state.seed = True, order, seed
-    try:
-        yield
-    finally:
-        _state.checked, _state.order, _state.seed = before
-
-
-def _read(name):
-    return Path(HERE, name).read_text()
-
-
-def _cxx(*a):
-    r = subprocess.run(["g++", "-std=c++17", "-fPIC", "-g1", "-w", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-gnu-unique", "-I", HERE, *a], capture_output=True, text=True)
-    if r.returncode:
-        raise EmulatorError(r.stderr)
-
-
-def _rt(check):
-    out = []
-    for f in ["shim_rt.cpp", "shim_check.cpp" if check else "shim_nocheck.cpp"]:
-        p = os.path.join(HERE, f)
-        h = hashlib.sha1(b"".join(_read(x).encode() for x in (f, "cuda_shim.h"))).hexdigest()[:12]
-        o = os.path.join(CACHE, f"{f}.{h}.o")
-        if not os.path.exists(o):
-            _cxx("-O2", "-c", p, "-o", f"{o}.{os.getpid()}")
-            os.rename(f"{o}.{os.getpid()}", o)
-        out.append(o)
-    return out
-
-
-def _translate(src):
-    names = re.findall(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(', src)
-    src = re.sub(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w:\s]+?)\s+(\w+)\s*\[\s*\]\s*;", r"\1* \2 = (\1*)shim_dyn();", src)
-    src = re.sub(r"#\s*include\s*<(cuda_fp16|cuda_bf16|cuda_runtime|mma)\.h>", r"// \g<0>", src)
-    return '#include "cuda_shim.h"\n#line 1 "kernel.cu"\n' + src + "\n" + "\n".join(f"SHIM_EXPORT({n})" for n in names), names
+_MOST_STATIC_SHARED = 48 << 10
+_MOST_SHARED = 227 << 10
+_MOST_BLOCKS = (2**31 - 1, 65535, 65535)
+_MOST_THREADS = (1024, 1024, 64)
+# what only decides how fast a GPU's code is, or which GPU's it is
+_IGNORED = re.compile(
+    r"--?(std=|use_fast_math|fmad=|ftz=|prec-|lineinfo|maxrregcount|restrict|arch=|"
+    r"gpu-architecture|default-device|device-debug|generate-line-info|extra-device|ptxas-options)"
+)
 
 
 class RawModule:
-    def __init__(self, *, code=None, path=None, options=(), backend="nvrtc", name_expressions=None, **_):
-        os.makedirs(CACHE, exist_ok=True)
-        src, self.names = _translate(code if code is not None else Path(path).read_text())
-        self.check = check = _state.checked
-        flags = ["-O2", *[o for o in options if o.startswith(("-D", "-I"))]]
-        if check:
-            flags += ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "-O1"]
-        key = hashlib.sha1(repr((src, flags, check, "-fno-gnu-unique", [_read(f) for f in ("cuda_shim.h", "shim_rt.cpp", "shim_check.cpp")])).encode()).hexdigest()[:16]
-        so = os.path.join(CACHE, key + ".so")
-        if not os.path.exists(so):
-            tmp = f"{so}.{os.getpid()}"
-            cu = tmp + ".cpp"
-            Path(cu).write_text(src)
-            _cxx(*flags, "-c", cu, "-o", tmp + ".o")
-            _cxx("-shared", tmp + ".o", *_rt(check), "-o", tmp)
-            os.rename(tmp, so)
-        self.so = so
-        self.lib = ctypes.CDLL(so)
-        self.lib.shim_error.restype = ctypes.c_char_p
+    """CUDA C compiled for the emulator; the arguments are those of `cupy.RawModule`.
 
-    def get_function(self, name):
-        return _Kernel(self, name)
+    Parameters
+    ----------
+    code, path : str
+        The source, or its file.
+    options : tuple of str
+        ``-DNAME=VALUE`` and ``-IFOLDER``; those that only tune a GPU's code are ignored.
+    backend : {"nvrtc", "nvcc"}
+        Accepted, and without effect.
+    name_expressions : sequence of str
+        Kernels that are not ``extern "C"``, such as ``"scale<float>"``.
+
+    A kernel is compiled when it is asked for, and again when it is first launched in the other
+    mode, checked or not.
+    """
+
+    def __init__(
+        self,
+        *,
+        code: str | None = None,
+        path: str | None = None,
+        options: tuple[str, ...] = (),
+        backend: str = "nvrtc",
+        translate_cucomplex: bool = False,
+        enable_cooperative_groups: bool = False,
+        name_expressions: Any = None,
+        jitify: bool = False,
+    ):
+        if (code is None) == (path is None):
+            raise TypeError("RawModule takes either code= or path=")
+        if backend not in ("nvrtc", "nvcc"):
+            raise ValueError(f"there is no backend {backend!r}; choose from nvrtc, nvcc")
+        if translate_cucomplex or enable_cooperative_groups or jitify:
+            raise NotImplementedError(
+                "the emulator has no complex numbers, no cooperative groups and no Jitify"
+            )
+        self.file = "kernel.cu" if path is None else os.path.basename(path)
+        self.code = Path(path).read_text() if code is None else code
+        self.name_expressions = tuple(name_expressions or ())
+        self.macros = [option for option in options if option.startswith("-D")]
+        self.folders = [os.path.abspath(o[2:]) for o in options if o.startswith("-I")]
+        if path is not None:
+            self.folders.insert(0, os.path.dirname(os.path.abspath(path)))
+        for option in options:
+            if not option.startswith(("-D", "-I")) and not _IGNORED.match(option):
+                raise ValueError(f"the emulator cannot honour the option {option!r}")
+        self._libraries: dict[bool, _Library] = {}
+
+    def get_function(self, name: str) -> Kernel:
+        """The kernel of this name, one declared ``extern "C"`` or a name expression."""
+        return Kernel(self, name)
+
+    def library(self, checked: bool) -> _Library:
+        """The module compiled for one mode."""
+        if checked not in self._libraries:
+            self._libraries[checked] = self._built(checked)
+        return self._libraries[checked]
+
+    def _built(self, checked: bool) -> _Library:
+        using = compiler()
+        runtime = runtime_library(using)
+        text = prepared(self.code, self.file, self.macros)
+        # what other files hold is part of the key
+        key_text = text
+        if re.search(r'^\s*#\s*include\s*"', self.code, re.MULTILINE):
+            key_text = using.preprocessed(text, self.folders)
+        flags = using.kernel_flags(checked)
+        key = digest(key_text, self.name_expressions, flags, using.version, runtime.name)
+
+        def build(folder: str) -> Path:
+            cpp, names = translated(using.preprocessed(text, self.folders), self.name_expressions)
+            listing = ", ".join(f'"{name}"' for name in [*names, ""])
+            cpp += f"{EXPORT} const char* const emulator_names[] = {{{listing}}};\n"
+            return using.build_kernels(cpp, checked, runtime, folder)
+
+        return _Library(cached(f"{key}.so", build), runtime, checked)
 
 
-def RawKernel(code, name, options=(), **more):
-    return RawModule(code=code, options=options, **more).get_function(name)
+class _KernelStructure(ctypes.Structure):
+    """EmulatorKernel of interface.h."""
+
+    class _Parameter(ctypes.Structure):
+        _fields_ = [("size", ctypes.c_uint), ("kind", ctypes.c_char)]
+
+    _fields_ = [
+        ("call", ctypes.c_void_p),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("count", ctypes.c_uint),
+        ("most_threads", ctypes.c_uint),
+    ]
 
 
-class _Kernel:
-    def __init__(self, mod, name):
-        self.mod, self.name = mod, name
-        self.fn = getattr(mod.lib, name + "__cpu")
-        n = getattr(mod.lib, name + "__nargs")
-        n.restype = ctypes.c_size_t
-        self.nargs = n()
+class _Library:
+    """The kernels of a module, compiled and loaded for one mode."""
 
-    def __call__(self, grid, block, args, *, shared_mem=0):
-        if len(args) != self.nargs:
-            raise TypeError(f"{self.name} takes {self.nargs} arguments, got {len(args)}")
-        with _lock:
-            self._launch(grid, block, args, shared_mem)
+    def __init__(self, path: Path, runtime: Path, checked: bool):
+        self.path, self.checked = path, checked
+        self.runtime = launch.runtime(runtime)
+        self.loaded = ctypes.CDLL(str(path))
+        self.anchor = ctypes.cast(self.loaded.emulator_shared_anchor, ctypes.c_void_p).value
+        self.variables = shared_variables(path)
+        self.kernels = {name: self._kernel(i) for i, name in enumerate(self._names())}
 
-    def _launch(self, grid, block, args, shared_mem):
-        lib = self.mod.lib
-        lib.shim_set_order({"forward": 0, "reverse": 1, "random": 2}[_state.order], _state.seed)
-        keep, ptrs, bufs = [], (ctypes.c_void_p * max(1, len(args)))(), []
-        for i, a in enumerate(args):
-            if isinstance(a, np.ndarray) and a.dtype.names is None:
-                a = a.view(np.ndarray)
-                p = a.ctypes.data
-                if self.mod.check:
-                    g = np.full(a.nbytes + 2 * PAD + 64, 0xFF, np.uint8)
-                    off = PAD + (-(g.ctypes.data + PAD)) % 64
-                    v = g[off : off + a.nbytes]
-                    if not (a.flags.c_contiguous):
-                        raise EmulatorError("first version: contiguous arrays only")
-                    v[:] = a.reshape(-1).view(np.uint8)
-                    bufs.append((i, a, g, v))
-                    p = g.ctypes.data + off
-                c = ctypes.c_void_p(p)
-            elif a is None:
-                c = ctypes.c_void_p(0)
-            else:
-                b = np.array(a)
-                keep.append(b)
-                ptrs[i] = b.ctypes.data
-                continue
-            keep.append(c)
-            ptrs[i] = ctypes.addressof(c)
-        if self.mod.check:
-            n = len(bufs)
-            lib.shim_buffers(n, (ctypes.c_void_p * n)(*[b[3].ctypes.data for b in bufs]), (ctypes.c_size_t * n)(*[b[1].nbytes for b in bufs]), (ctypes.c_int * n)(*[b[0] for b in bufs]))
-        gb = (ctypes.c_uint * 6)(*[(tuple(t) + (1, 1, 1))[k] for t in (grid, block) for k in range(3)])
-        if self.fn(gb, ctypes.c_size_t(shared_mem), ptrs):
-            msg = lib.shim_error().decode()
-            m = re.search(r"pc\+0x([0-9a-f]+)", msg)
-            if m:
-                msg += " @ " + subprocess.run(["addr2line", "-e", self.mod.so, hex(int(m[1], 16) - 1)], capture_output=True, text=True).stdout.strip()
-            raise EmulatorError(f"{self.name}: {msg}")
-        for _i, a, _g, v in bufs:
-            a.reshape(-1)[...] = v.view(a.dtype)
+    def _names(self) -> list[str]:
+        names, found = [], (ctypes.c_char_p * (1 << 16)).in_dll(self.loaded, "emulator_names")
+        while found[len(names)]:
+            names.append(found[len(names)].decode())
+        return names
+
+    def _kernel(self, number: int) -> _KernelStructure:
+        return _KernelStructure.in_dll(self.loaded, f"emulator_kernel_{number}")
+
+
+class Kernel:
+    """A kernel of a `RawModule`, to be called as ``kernel(grid, block, args, shared_mem=0)``.
+
+    Arguments are arrays of the device or of NumPy, None as a null pointer, numbers, and
+    structured arrays of one element by value. As with CuPy, a Python int has 64 bits and a
+    float is a double; what does not fit the kernel's parameter is a TypeError.
+    """
+
+    def __init__(self, module: RawModule, name: str):
+        self.module, self.name = module, name
+        self._parameters = None
+        self._structures: dict[bool, _KernelStructure] = {}
+        self._allowed_dynamic: int | None = None
+        self._in_mode(is_checked())
+
+    def _in_mode(self, checked: bool) -> tuple[_Library, _KernelStructure]:
+        library = self.module.library(checked)
+        if self.name not in library.kernels:
+            there = ", ".join(library.kernels) or "none"
+            raise CompileError(
+                f'{self.module.file} has no kernel {self.name!r} that is extern "C" or in '
+                f"name_expressions; there are: {there}"
+            )
+        return library, library.kernels[self.name]
+
+    @property
+    def shared_size_bytes(self) -> int:
+        """Static shared memory of a block, without that of functions which the kernel calls."""
+        variables = self._in_mode(is_checked())[0].variables
+        return sum(variable.size for variable in variables if variable.belongs_to(self.name))
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        """The most dynamic shared memory of a launch, 48 KB in all unless it is raised."""
+        if self._allowed_dynamic is None:
+            return max(_MOST_STATIC_SHARED - self.shared_size_bytes, 0)
+        return self._allowed_dynamic
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        if size + self.shared_size_bytes > _MOST_SHARED:
+            raise LaunchError(f"{self.name}: no GPU has {size} bytes of dynamic shared memory")
+        self._allowed_dynamic = size
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0
+    ) -> None:
+        """Run the kernel on ``grid`` blocks of ``block`` threads; it has ended on return."""
+        checked = is_checked()
+        library, structure = self._in_mode(checked)
+        parameters = self._parameters
+        if parameters is None:
+            found = structure.parameters[: structure.count]
+            parameters = self._parameters = [Parameter(p.size, p.kind.decode()) for p in found]
+        grid, block = self._sizes(grid, block, structure.most_threads)
+        self._check_shared(shared_mem)
+        data, extents = marshalled(self.name, parameters, args)
+        regions = []
+        if checked:
+            extents += exposed()
+            regions = launch.regions_of(extents, library.variables)
+        report = launch.run(
+            library.runtime,
+            ctypes.addressof(structure),
+            library.anchor,
+            grid,
+            block,
+            shared_mem,
+            data,
+            regions,
+            checked,
+        )
+        if report:
+            raise error_of(report, self.name, library.path, extents, library.variables)
+
+    def _sizes(self, grid: Any, block: Any, most_threads: int) -> tuple[tuple, tuple]:
+        sizes = []
+        for what, given, most in (("grid", grid, _MOST_BLOCKS), ("block", block, _MOST_THREADS)):
+            size = tuple(map(int, given))
+            if len(size) > 3 or not all(1 <= n <= m for n, m in zip(size, most)):
+                raise LaunchError(f"{self.name}: a {what} of {size}; 1 to {most} is possible")
+            sizes.append(size + (1,) * (3 - len(size)))
+        if math.prod(sizes[1]) > most_threads:
+            raise LaunchError(
+                f"{self.name}: a block of {sizes[1]} has {math.prod(sizes[1])} threads; "
+                f"{most_threads} are possible"
+            )
+        return tuple(sizes)
+
+    def _check_shared(self, dynamic: int) -> None:
+        static = self.shared_size_bytes
+        if static > _MOST_STATIC_SHARED:
+            raise LaunchError(f"{self.name}: {static} bytes of static shared memory; 48 KB are possible")
+        if not 0 <= dynamic <= self.max_dynamic_shared_size_bytes:
+            raise LaunchError(
+                f"{self.name}: {dynamic} bytes of dynamic shared memory; "
+                f"{self.max_dynamic_shared_size_bytes} are possible unless "
+                "max_dynamic_shared_size_bytes is raised, beside static memory up to 227 KB"
+            )
+
+
+class RawKernel(Kernel):
+    """The kernel ``name`` of ``code``; the arguments are those of `cupy.RawKernel`."""
+
+    def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **more: Any):
+        super().__init__(RawModule(code=code, options=options, **more), name)
