@@ -108,7 +108,9 @@ def _by_value(kernel: str, number: int, argument: Any) -> tuple[Parameter, bytes
         isinstance(argument, np.ndarray) and _is_structure(argument)
     ):
         value = np.asarray(argument)  # Python's int has 64 bits, and its float
-        kind = "s" if value.dtype.names else {"f": "f", "c": "s", "V": "s"}.get(value.dtype.kind, "i")
+        kind = (
+            "s" if value.dtype.names else {"f": "f", "c": "s", "V": "s"}.get(value.dtype.kind, "i")
+        )
         return Parameter(value.dtype.itemsize, kind), value.tobytes()
     raise TypeError(f"{kernel}: argument {number} has type {type(argument).__name__}")
 

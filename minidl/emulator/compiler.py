@@ -66,7 +66,7 @@ class Compiler:
     def build_kernels(self, text: str, checked: bool, runtime: Path, folder: str) -> Path:
         """The library of preprocessed C++ ``text``, in ``folder``."""
         Path(folder, "kernel.ii").write_text(text)
-        name = f"-ffile-prefix-map={folder}/="  # in messages, the source's own name
+        name = f"-ffile-prefix-map={folder}=."  # in messages, the source's own name
         self._run([*self.kernel_flags(checked), name, "-c", "kernel.ii", "-o", "kernel.o"], folder)
         # the sanitizers' own runtimes are not wanted: the emulator's is what the hooks call
         link = ["-shared", "kernel.o", f"-L{runtime.parent}", f"-l:{runtime.name}"]

@@ -236,7 +236,9 @@ class Kernel:
     def _check_shared(self, dynamic: int) -> None:
         static = self.shared_size_bytes
         if static > _MOST_STATIC_SHARED:
-            raise LaunchError(f"{self.name}: {static} bytes of static shared memory; 48 KB are possible")
+            raise LaunchError(
+                f"{self.name}: {static} bytes of static shared memory; 48 KB are possible"
+            )
         if not 0 <= dynamic <= self.max_dynamic_shared_size_bytes:
             raise LaunchError(
                 f"{self.name}: {dynamic} bytes of dynamic shared memory; "

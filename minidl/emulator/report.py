@@ -91,7 +91,9 @@ def error_of(
     what = _Describer(report, library, extents, variables).sentence()
     block, thread = tuple(report.block), tuple(report.thread)
     lines = [f"kernel {kernel}, block {block}, thread {thread}: {what}"]
-    lines += [f"  at {place}" + (f", in {place.function}" if place.function else "") for place in places]
+    lines += [
+        f"  at {place}" + (f", in {place.function}" if place.function else "") for place in places
+    ]
     first = places[0][1:] if places else (None, None)
     return _CLASSES[report.kind]("\n".join(lines), kernel, first, block, thread)
 
@@ -172,7 +174,10 @@ class _Describer:
             key=lambda region: max(region.begin - address, address - region.end, 0),
             default=None,
         )
-        if nearest is None or not -(1 << 20) < address - nearest.begin < (1 << 20) + nearest.end - nearest.begin:
+        if (
+            nearest is None
+            or not -(1 << 20) < address - nearest.begin < (1 << 20) + nearest.end - nearest.begin
+        ):
             return f"at {address:#x}, far from all that the kernel was given"
         if address < nearest.begin:
             return f"{nearest.begin - address} bytes before {nearest.name}"
@@ -202,4 +207,4 @@ def symbolised(library: Path, places: list[int]) -> list[Place]:
 
 
 def _shown_path(path: str) -> str:
-    return path
+    return path.removeprefix("./")  # where it was compiled is gone

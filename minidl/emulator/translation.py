@@ -29,8 +29,11 @@ class Kernel(NamedTuple):
 
 def prepared(code: str, file: str, options: list[str]) -> str:
     """The text to preprocess: the device headers, the macros of ``options``, the code."""
-    macros = [f"#define {option.removeprefix('-D').replace('=', ' ', 1)}"
-              + ("" if "=" in option else " 1") for option in options]
+    macros = [
+        f"#define {option.removeprefix('-D').replace('=', ' ', 1)}"
+        + ("" if "=" in option else " 1")
+        for option in options
+    ]
     return "\n".join(['#include "emulator.h"', *macros, f'#line 1 "{file}"', code, ""])
 
 
@@ -43,7 +46,7 @@ def translated(text: str, name_expressions: tuple[str, ...]) -> tuple[str, list[
     text = _without_bounds(text).replace("__global__", "")
     text = _SHARED.sub("static thread_local", _EXTERN_SHARED.sub(_as_pointer, text))
     exports = [
-        f'{EXPORT} const EmulatorKernel emulator_kernel_{number} = '
+        f"{EXPORT} const EmulatorKernel emulator_kernel_{number} = "
         f"EmulatorEntry<&{kernel.name}>::kernel({kernel.most_threads});"
         for number, kernel in enumerate(kernels)
     ]

@@ -174,9 +174,15 @@ def _places(shape: tuple[int, ...], dim: int, index: Any) -> tuple:
         raise IndexError(
             f"the index runs from {index.min()} to {index.max()}, outside 0..{shape[axis] - 1}"
         )
-    coordinates = list(xp(index).ogrid[tuple(slice(n) for n in index.shape)])
+    coordinates = [_along(i, index) for i in range(index.ndim)]
     coordinates[axis] = index
     return tuple(coordinates)
+
+
+def _along(axis: int, index: Any) -> Any:
+    """The coordinate along ``axis`` of each element, in a shape that broadcasts."""
+    shape = [-1 if i == axis else 1 for i in range(index.ndim)]
+    return xp(index).arange(index.shape[axis]).reshape(shape)
 
 
 def _check_fits(index: tuple, shape: tuple, name: str, but: int | None = None) -> None:

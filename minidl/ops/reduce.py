@@ -15,9 +15,10 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import TensorBase, op
-from minidl.backend import int64, xp
+from minidl.backend import bool_, int64, xp
 from minidl.ops.arithmetic import div
 from minidl.ops.comparison import eq, maximum, minimum, where
+from minidl.ops.creation import eye
 from minidl.ops.elementwise import abs, exp, sign, to
 from minidl.ops.index import gather, values_and_indices
 from minidl.ops.operands import accumulator, floating, fractional, quiet
@@ -293,7 +294,7 @@ def _others(rows):
 
 def _others_rule(g, _y, rows):
     """Row i of the table holds, for each j, the product of all but elements i and j."""
-    diagonal = np.eye(rows.shape[-1], dtype=bool)
+    diagonal = eye(rows.shape[-1], dtype=bool_, device=rows.device)
     table = _others(where(diagonal, 1.0, unsqueeze(rows, -2)))
     return sum(unsqueeze(g, -1) * where(diagonal, 0.0, table), -2)
 

@@ -2,7 +2,7 @@
 
 import pytest
 import samples
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.testing.samples import registered
@@ -18,7 +18,6 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_operator(place, case, data):
     check_operator(case, data.draw(case.strategy, label=case.name), place)

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import minidl
+from minidl.backend import CPU, EMULATOR
 from minidl.ops import comparison, elementwise
 from minidl.testing.samples import Sample, samples
 from minidl.testing.strategies import (
@@ -225,3 +226,15 @@ def _(draw):
     input, low, high = draw(arrays_together([np.broadcast_shapes(low, high), low, high]))
     kept = draw(st.sampled_from([(low, high), (low, None), (None, high)]))
     return Sample(input, *kept)
+
+
+def _there_and_back(input):
+    """Twice the input, computed on another device."""
+    here = input.device
+    there = CPU if here == EMULATOR else EMULATOR
+    return (input.to(there) * 2).to(here)
+
+
+@samples(_there_and_back, torch=lambda input: input * 2)
+def _(draw):
+    return Sample(draw(arrays(shapes())))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.emulator import EmulatorArray
+from minidl import emulator
 
 
 def converted(argument: Any) -> Any:
@@ -28,7 +28,8 @@ def converted(argument: Any) -> Any:
 
 def address(array: Any) -> int:
     """Where ``array``, of a device, begins in the device's memory."""
-    return array.ctypes.data if isinstance(array, EmulatorArray) else array.data.ptr
+    on_emulator = isinstance(array, emulator.EmulatorArray)
+    return emulator.address(array) if on_emulator else array.data.ptr
 
 
 def packed(**fields: Any) -> np.ndarray:
