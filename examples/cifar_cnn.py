@@ -1,7 +1,8 @@
-"""Train a small CNN on CIFAR-10, on the CPU.
+"""Train a small CNN on CIFAR-10, on a GPU if there is one.
 
     python examples/cifar_cnn.py                   the article's network and settings
     python examples/cifar_cnn.py --recipe fast     the best accuracy in about two minutes
+    python examples/cifar_cnn.py --device cpu      (or cuda, cuda:1, emulator)
 
 Looks for CIFAR-10 in --data, in $MINIDL_DATA and in the cache folder, and downloads it if
 it is nowhere. Without a network it trains on built-in synthetic pictures and says so.
@@ -195,9 +196,11 @@ class Run:
         self.epochs = args.epochs or recipe.epochs
         batch_size = args.batch_size or recipe.batch_size
         minidl.manual_seed(args.seed)
-        self.model = recipe.model().to(minidl.device(args.device))
-        self.loader = DataLoader(trainset, batch_size, shuffle=True, num_workers=1)
-        self.test_loader = DataLoader(testset, 500, num_workers=1)
+        self.device = args.device
+        self.model = recipe.model().to(self.device)
+        fetching = {"num_workers": 1, "pin_memory": self.device.type == "cuda"}
+        self.loader = DataLoader(trainset, batch_size, shuffle=True, **fetching)
+        self.test_loader = DataLoader(testset, 500, **fetching)
         self.optimizer, self.schedule = recipe.optimizer(self.model, self.epochs * len(self.loader))
         self.criterion = nn.CrossEntropyLoss()
         self.settings = {
@@ -211,7 +214,7 @@ class Run:
         self.epoch = 0
         self.seconds = 0.0
         self.history: list[dict] = []
-        self.seen, self.loss_sum, self.correct = 0, 0.0, 0
+        self.totals = Totals(self.device)
 
     def save(self) -> None:
         """Write all that a resumed run needs; an old checkpoint stays until this one is whole."""
@@ -224,7 +227,7 @@ class Run:
             "schedule": self.schedule.state_dict(),
             "loader": self.loader.state_dict(),
             "random": minidl.get_rng_state(),
-            "progress": [self.epoch, self.seconds, self.seen, self.loss_sum, self.correct],
+            "progress": [self.epoch, self.seconds, *self.totals.numbers()],
             "history": self.history,
         }
         try:
@@ -249,9 +252,11 @@ class Run:
         self.schedule.load_state_dict(state["schedule"])
         self.loader.load_state_dict(state["loader"])
         minidl.set_rng_state(state["random"])
-        self.epoch, self.seconds, self.seen, self.loss_sum, self.correct = state["progress"]
+        self.epoch, self.seconds, *totals = state["progress"]
+        self.totals = Totals(self.device, *totals)
         self.history = state["history"]
-        print(f"resumed from {self.file}: epoch {self.epoch + 1}, {self.seen} pictures into it")
+        seen = self.totals.seen
+        print(f"resumed from {self.file}: epoch {self.epoch + 1}, {seen} pictures into it")
 
     def train(self, stop: Stop) -> None:
         """Train to the last epoch, or until ``stop`` is set."""
@@ -259,15 +264,16 @@ class Run:
             self.train_epoch(stop)
             if stop.requested:
                 break
+            loss, accuracy = self.totals.means()
             self.history.append(
                 {
-                    "loss": self.loss_sum / self.seen,
-                    "train_accuracy": self.correct / self.seen,
+                    "loss": loss,
+                    "train_accuracy": accuracy,
                     "test_accuracy": accuracy_of(self.evaluate()),
                 }
             )
             self.epoch += 1
-            self.seen, self.loss_sum, self.correct = 0, 0.0, 0
+            self.totals = Totals(self.device)
             self.save()
 
     def train_epoch(self, stop: Stop) -> None:
@@ -275,11 +281,15 @@ class Run:
         self.model.train()
         total = self.settings["train_pictures"]
         clock = saved = time.perf_counter()
-        with progress_bar(f"epoch {self.epoch + 1}/{self.epochs}", total, self.seen) as bar:
+        shown = 0.0
+        with progress_bar(f"epoch {self.epoch + 1}/{self.epochs}", total, self.totals.seen) as bar:
             for pictures, labels in self.loader:
-                self.step(pictures, labels)
-                mean_loss, accuracy = self.loss_sum / self.seen, self.correct / self.seen
-                bar.set_postfix_str(f"loss {mean_loss:.3f}, accuracy {accuracy:.1%}", refresh=False)
+                self.step(*self.moved(pictures, labels))
+                last = self.totals.seen == total
+                if last or clock - shown > bar.mininterval:  # seldom: it waits for the device
+                    shown = clock
+                    loss, accuracy = self.totals.means()
+                    bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}", refresh=False)
                 bar.update(len(labels))
                 now = time.perf_counter()
                 self.seconds += now - clock
@@ -290,6 +300,10 @@ class Run:
                     now = saved = time.perf_counter()
                 clock = now
 
+    def moved(self, pictures: minidl.Tensor, labels: minidl.Tensor) -> tuple:
+        """A batch on the device; from pinned memory it travels while the host goes on."""
+        return tuple(part.to(self.device, non_blocking=True) for part in (pictures, labels))
+
     def step(self, pictures: minidl.Tensor, labels: minidl.Tensor) -> None:
         """One step of the optimizer."""
         self.optimizer.zero_grad()
@@ -298,9 +312,7 @@ class Run:
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
-        self.seen += len(labels)
-        self.loss_sum += loss.item() * len(labels)
-        self.correct += int((logits.array.argmax(1) == labels.array).sum())
+        self.totals.add(logits, loss, labels)
 
     def evaluate(self) -> np.ndarray:
         """The confusion matrix on the test pictures: rows are true classes."""
@@ -308,9 +320,36 @@ class Run:
         confusion = np.zeros((10, 10), np.int64)
         with minidl.no_grad():
             for pictures, labels in self.test_loader:
-                predicted = self.model(pictures).argmax(1)
-                np.add.at(confusion, (labels.array, predicted.array), 1)
+                (there, _) = self.moved(pictures, labels)
+                predicted = self.model(there).argmax(1).cpu()
+                np.add.at(confusion, (labels.numpy(), predicted.numpy()), 1)
         return confusion
+
+
+class Totals:
+    """What adds up over an epoch, kept on the device so that no step has to wait for it."""
+
+    def __init__(
+        self, device: minidl.Device, seen: int = 0, loss_sum: float = 0.0, correct: int = 0
+    ):
+        self.seen = seen
+        self.loss_sum = minidl.tensor(loss_sum, dtype=minidl.float64, device=device).array
+        self.correct = minidl.tensor(correct, device=device).array
+
+    def add(self, logits: minidl.Tensor, loss: minidl.Tensor, labels: minidl.Tensor) -> None:
+        """Count a batch."""
+        self.seen += len(labels)
+        self.loss_sum += loss.array * np.float64(len(labels))
+        self.correct += (logits.array.argmax(1) == labels.array).sum()
+
+    def numbers(self) -> tuple[int, float, int]:
+        """Pictures seen, the sum of their losses, and how many were recognised."""
+        return self.seen, self.loss_sum.item(), self.correct.item()
+
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy."""
+        seen, loss_sum, correct = self.numbers()
+        return loss_sum / seen, correct / seen
 
 
 def accuracy_of(confusion: np.ndarray) -> float:
@@ -365,6 +404,7 @@ def report(run: Run, args: argparse.Namespace, data: str, classes: list[str]) ->
     if args.json:
         results = {
             **run.settings,
+            "device": str(run.device),
             "test_accuracy": accuracy,
             "train_seconds": run.seconds,
             "images_per_second": rate,
@@ -376,7 +416,7 @@ def report(run: Run, args: argparse.Namespace, data: str, classes: list[str]) ->
         write_json(args.json, results)
     if figures is not None:
         folder = args.checkpoint or Path("runs") / f"cifar_cnn-{args.recipe}"
-        filters = next(run.model.parameters()).detach().numpy()
+        filters = next(run.model.parameters()).detach().cpu().numpy()
         for file in figures.draw(folder, run.history, confusion, classes, filters):
             print(f"drew {file}")
 
@@ -407,7 +447,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--epochs", type=positive, metavar="N", help="default: the recipe's")
     add("--batch-size", type=positive, metavar="N", help="default: the recipe's")
-    add("--device", default="cpu", help="default: %(default)s")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or emulator; %(default)s: a GPU")
     add("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     add("--limit-train", type=positive, metavar="N", help="train on the first N pictures only")
     add("--limit-test", type=positive, metavar="N", help="test on the first N pictures only")
@@ -418,10 +458,17 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     if args.resume and args.checkpoint is None:
         parser.error("--resume needs --checkpoint DIR, the folder of the run to continue")
     try:
-        minidl.device(args.device)
-    except ValueError as error:
+        args.device = chosen_device(args.device)
+    except (ValueError, minidl.CudaUnavailable) as error:
         parser.error(str(error))
     return args
+
+
+def chosen_device(name: str) -> minidl.Device:
+    """The device called ``name``, on which something was put to see that it is there."""
+    if name == "auto":
+        return minidl.accelerator.current_accelerator() or minidl.device("cpu")
+    return minidl.zeros(1, device=name).device
 
 
 def main(argv: list[str] | None = None) -> int:

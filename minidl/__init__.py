@@ -3,20 +3,24 @@
 The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
 """
 
-from minidl import autograd, kernels, nn, ops, optim, random, utils
+from minidl import accelerator, autograd, cuda, kernels, nn, ops, optim, random, utils
 from minidl.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backend import (
+    CudaUnavailable,
     Device,
+    OutOfMemoryError,
     bool_,
     device,
     float16,
     float32,
     float64,
+    get_default_device,
     get_default_dtype,
     int8,
     int16,
     int32,
     int64,
+    set_default_device,
     set_default_dtype,
     uint8,
 )

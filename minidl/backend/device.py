@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend.cupy import load_cupy
+from minidl.backend.cupy import CudaUnavailable, load_cupy
 from minidl.backend.memory import memory_errors
 from minidl.backend.pinned import to_gpu
 from minidl.emulator import EmulatorArray, array_module
@@ -138,7 +138,11 @@ def made_on(place: Device, make: Callable[[ModuleType], Any]) -> Any:
 def _current(place: Device) -> Any:
     if place.index is None:
         return contextlib.nullcontext()
-    return load_cupy().cuda.Device(place.index)
+    cuda = load_cupy().cuda
+    count = cuda.runtime.getDeviceCount()
+    if place.index >= count:
+        raise CudaUnavailable(f"there is no {place}: the GPUs of this machine are {count}")
+    return cuda.Device(place.index)
 
 
 def to_device(array: Any, place: Device, non_blocking: bool = False) -> Any:

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
-try:
-    from numpy.lib.array_utils import byte_bounds
-except ImportError:
-    from numpy import byte_bounds
+from numpy.lib.array_utils import byte_bounds
 
 
 class Extent(NamedTuple):
@@ -21,7 +17,7 @@ class Extent(NamedTuple):
     end: int
     writable: bool
     name: str
-    array: Any = None
+    array: tuple | None = None  # dtype, shape, whether it is contiguous
 
 
 class Parameter(NamedTuple):
@@ -38,7 +34,7 @@ class Parameter(NamedTuple):
         return kinds[self.kind] + ("" if self.kind == "p" else f" of {self.size} bytes")
 
 
-_exposed: dict[int, tuple[Any, Extent]] = {}
+_exposed: dict[tuple, tuple[Any, Extent]] = {}
 
 
 def address(array: np.ndarray) -> int:
@@ -50,8 +46,8 @@ def address(array: np.ndarray) -> int:
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     begin = array.__array_interface__["data"][0]
-    key = hash((begin, array.shape, array.strides, array.dtype))
-    if key not in _exposed:
+    key = begin, array.shape, array.strides, array.dtype
+    if array.size and key not in _exposed:
         forget = weakref.ref(owner, lambda _: _exposed.pop(key, None))
         name = f"an array of {array.dtype}{list(array.shape)} given by its address"
         _exposed[key] = forget, _extent(array, name)
@@ -64,37 +60,44 @@ def exposed() -> list[Extent]:
 
 
 def _extent(array: np.ndarray, name: str) -> Extent:
-    return Extent(*byte_bounds(array), array.flags.writeable, name, array_like(array))
-
-
-def array_like(array: np.ndarray) -> tuple:
-    """What messages need to know of an array: a reference would keep its memory alive."""
-    return array.dtype, array.shape, array.flags.c_contiguous
+    # not the array itself: that would keep its memory alive
+    layout = array.dtype, array.shape, array.flags.c_contiguous
+    return Extent(*byte_bounds(array), array.flags.writeable, name, layout)
 
 
 def marshalled(
     kernel: str, parameters: Sequence[Parameter], arguments: Sequence[Any]
-) -> tuple[list[bytes], list[Extent]]:
-    """The arguments' bytes, and the memory of the arrays among them; TypeError if they don't fit."""
+) -> list[bytes]:
+    """The arguments' bytes; TypeError if they do not fit the parameters."""
     if len(arguments) != len(parameters):
         raise TypeError(f"{kernel} takes {len(parameters)} arguments, not {len(arguments)}")
-    data, extents = [], []
+    data = []
     for number, (parameter, argument) in enumerate(zip(parameters, arguments), 1):
-        if isinstance(argument, np.ndarray) and not _is_structure(argument):
-            if argument.size:
-                name = f"argument {number} ({argument.dtype}{list(argument.shape)})"
-                extents.append(_extent(argument, name))
-            data.append(argument.__array_interface__["data"][0].to_bytes(8, "little"))
+        if _is_memory(argument):
             given = Parameter(8, "p")
+            data.append(argument.__array_interface__["data"][0].to_bytes(8, "little"))
         else:
             given, value = _by_value(kernel, number, argument)
             data.append(value)
-        if given != parameter and not (given.kind == "s" and len(data[-1]) == parameter.size):
+        if given != parameter and not (given.kind == "s" and given.size == parameter.size):
             raise TypeError(
                 f"{kernel}: parameter {number} is {parameter}, the argument is {given}: "
                 f"{_shown(argument)}"
             )
-    return data, extents
+    return data
+
+
+def extents_of(arguments: Sequence[Any]) -> list[Extent]:
+    """The memory of the arrays among a kernel's arguments."""
+    return [
+        _extent(argument, f"argument {number} ({_shown(argument)})")
+        for number, argument in enumerate(arguments, 1)
+        if _is_memory(argument) and argument.size
+    ]
+
+
+def _is_memory(argument: Any) -> bool:
+    return isinstance(argument, np.ndarray) and not _is_structure(argument)
 
 
 def _is_structure(argument: np.ndarray) -> bool:

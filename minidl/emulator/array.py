@@ -18,22 +18,22 @@ class EmulatorArray(np.ndarray):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         out = options.pop("out", None)
         if out is not None:
-            options["out"] = tuple(None if o is None else _as_host(o) for o in out)
+            options["out"] = tuple(None if o is None else as_host(o) for o in out)
         if "where" in options:
-            options["where"] = _as_host(options["where"])
-        result = getattr(ufunc, method)(*map(_as_host, inputs), **options)
+            options["where"] = as_host(options["where"])
+        result = getattr(ufunc, method)(*map(as_host, inputs), **options)
         if out is not None and out[0] is not None:
             return out[0] if len(out) == 1 else out
         return as_device(result)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        return as_device(function(*_as_host(args), **_as_host(options)))
+        return as_device(function(*as_host(args), **as_host(options)))
 
     def __getitem__(self, index: Any) -> Any:
-        return as_device(super().__getitem__(_as_host(index)))
+        return as_device(super().__getitem__(as_host(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        super().__setitem__(_as_host(index), _as_host(value))
+        super().__setitem__(as_host(index), as_host(value))
 
     def argmax(self, *args: Any, **options: Any) -> Any:
         return as_device(super().argmax(*args, **options))
@@ -52,14 +52,14 @@ def as_device(result: Any) -> Any:
     return result
 
 
-def _as_host(value: Any) -> Any:
+def as_host(value: Any) -> Any:
     """The device's arrays in ``value`` as NumPy's; TypeError for arrays of the host."""
     if isinstance(value, EmulatorArray):
         return value.view(np.ndarray)
     if isinstance(value, np.ndarray):
         raise TypeError(f"an array of the host, {value.dtype}{list(value.shape)}, met the device")
     if isinstance(value, tuple | list):
-        return type(value)(map(_as_host, value))
+        return type(value)(map(as_host, value))
     if isinstance(value, dict):
-        return {key: _as_host(item) for key, item in value.items()}
+        return {key: as_host(item) for key, item in value.items()}
     return value

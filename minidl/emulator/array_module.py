@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.emulator.array import EmulatorArray, as_device
+from minidl.emulator.array import EmulatorArray, as_device, as_host
 
 _MAKERS = {"arange", "eye", "full", "identity", "linspace", "ones", "tri", "zeros"}
 
@@ -38,7 +38,7 @@ def asarray(data: Any, dtype: Any = None) -> EmulatorArray:
 
 def ascontiguousarray(data: EmulatorArray) -> EmulatorArray:
     """``data`` itself if it is in row-major order, else a copy."""
-    return as_device(np.ascontiguousarray(data.view(np.ndarray)))
+    return as_device(np.ascontiguousarray(as_host(data)))
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,9 @@ class Compiler:
         with tempfile.TemporaryDirectory() as work:
             Path(work, "kernel.cpp").write_text(text)
             include = [f"-I{folder}" for folder in [DEVICE_HEADERS, *folders]]
-            return self._run([*_COMMON, *include, "-E", "kernel.cpp"], work)
+            # not where it was compiled: that folder is gone when a message names the file
+            here = [] if self.is_clang else ["-fno-working-directory"]
+            return self._run([*_COMMON, *include, *here, "-E", "kernel.cpp"], work)
 
     def kernel_flags(self, checked: bool) -> list[str]:
         """How kernels are compiled."""
@@ -61,7 +63,7 @@ class Compiler:
             return [*flags, "-O2", _FAULTS]
         entries = "tsan-instrument-func-entry-exit=0"
         flags += ["-mllvm", f"-{entries}"] if self.is_clang else ["--param", entries]
-        return [*flags, "-O1", _CHECKS, "-DEMULATOR_CHECKED"]
+        return [*flags, "-O1", _CHECKS]
 
     def build_kernels(self, text: str, checked: bool, runtime: Path, folder: str) -> Path:
         """The library of preprocessed C++ ``text``, in ``folder``."""
@@ -149,13 +151,15 @@ def cached(name: str, build: Callable[[str], Path]) -> Path:
 
 
 @functools.cache
-def _runtime_text() -> str:
-    return "".join(path.read_text() for path in sorted(RUNTIME.rglob("*")) if path.is_file())
+def _own_text() -> str:
+    here = Path(__file__)
+    files = [path for path in sorted(RUNTIME.rglob("*")) if path.is_file()]
+    return "".join(path.read_text() for path in [here, here.with_name("translation.py"), *files])
 
 
 def runtime_name(with_compiler: Compiler) -> str:
     """The file name of the emulator's own library."""
-    return f"runtime-{digest(_runtime_text(), with_compiler.version, _COMMON)}.so"
+    return f"runtime-{digest(_own_text(), with_compiler.version)}.so"
 
 
 def runtime_library(with_compiler: Compiler) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -60,12 +59,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-@functools.cache
+_loaded: dict[str, ctypes.CDLL] = {}
+
+
 def runtime(library: Path) -> ctypes.CDLL:
-    """The emulator's own library, loaded."""
-    loaded = ctypes.CDLL(str(library))
-    loaded.emulator_launch.restype = ctypes.POINTER(Report)
-    return loaded
+    """The emulator's own library, loaded once by its name, whatever folder it lies in.
+
+    By this name the kernels' libraries find it: another copy would not be the one they call.
+    """
+    if library.name not in _loaded:
+        loaded = ctypes.CDLL(str(library))
+        loaded.emulator_launch.restype = ctypes.POINTER(Report)
+        _loaded[library.name] = loaded
+    return _loaded[library.name]
 
 
 def run(

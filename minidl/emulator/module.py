@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.emulator import launch
-from minidl.emulator.arguments import Parameter, exposed, marshalled
+from minidl.emulator.arguments import Parameter, exposed, extents_of, marshalled
 from minidl.emulator.checking import is_checked
 from minidl.emulator.compiler import cached, compiler, digest, runtime_library
 from minidl.emulator.errors import CompileError, LaunchError
@@ -92,7 +92,7 @@ class RawModule:
     def _built(self, checked: bool) -> _Library:
         using = compiler()
         runtime = runtime_library(using)
-        text = prepared(self.code, self.file, self.macros)
+        text = prepared(self.code, self.file, self.macros, checked)
         # what other files hold is part of the key
         key_text = text
         if re.search(r'^\s*#\s*include\s*"', self.code, re.MULTILINE):
@@ -200,10 +200,10 @@ class Kernel:
             parameters = self._parameters = [Parameter(p.size, p.kind.decode()) for p in found]
         grid, block = self._sizes(grid, block, structure.most_threads)
         self._check_shared(shared_mem)
-        data, extents = marshalled(self.name, parameters, args)
-        regions = []
+        data = marshalled(self.name, parameters, args)
+        extents, regions = [], []
         if checked:
-            extents += exposed()
+            extents = extents_of(args) + exposed()
             regions = launch.regions_of(extents, library.variables)
         report = launch.run(
             library.runtime,

@@ -1,8 +1,9 @@
-"""From what the runtime knows of an error to an exception that names arrays, files and lines."""
+"""From what the runtime knows of an error to an exception that names arrays and lines."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import shutil
 import subprocess
@@ -207,4 +208,4 @@ def symbolised(library: Path, places: list[int]) -> list[Place]:
 
 
 def _shown_path(path: str) -> str:
-    return path.removeprefix("./")  # where it was compiled is gone
+    return os.path.normpath(path)  # relative to where it was compiled, which is gone

@@ -14,6 +14,7 @@ from minidl.kernels import (
     max_pool2d_scatter,
 )
 from minidl.kernels.cuda import FLOATING
+from minidl.kernels.pool import cuda
 from minidl.testing.strategies import layouts
 
 DTYPES = st.sampled_from(FLOATING)
@@ -67,6 +68,13 @@ def test_max_pool2d(place, dtype, rows, columns, kind, data):
 )
 def test_max_pool2d_in_several_blocks(place, shape, windows, out):
     check_max(place, numbers(*shape, kind="ties"), windows, out)
+
+
+def test_large_arrays_take_several_launches(place, monkeypatch):
+    monkeypatch.setattr(cuda, "_MOST", 200)
+    check_max(place, numbers(3, 5, 9, 7), ((3, 3), (2, 2), (1, 1), (1, 1)), (5, 4))
+    whole = np.array([[0, 9]]), np.array([[0, 7]])
+    check_mean(place, numbers(3, 5, 9, 7), *whole)
 
 
 @st.composite

@@ -15,7 +15,7 @@ from minidl import kernels
 from minidl.backend import is_array
 from minidl.kernels.conv.reference import output_size
 
-DTYPES = st.sampled_from([np.float32, np.float64, np.float16])
+DTYPES = st.sampled_from([np.float32, np.float64])
 SEEDS = st.integers(0, 999)
 
 
@@ -40,11 +40,10 @@ def all_checks():
 
 WITH_FULL_BLOCKS = [
     "check_relu_of_special_values",
-    "check_sgd_on_a_view",
     "check_cross_entropy_of_special_values",
     "check_convolution_of_full_tiles",
 ]
-"""What the simulator can afford to run with blocks of as many threads as on a GPU."""
+"""What the simulator runs with blocks of as many threads as on a GPU, not with small ones."""
 
 
 def agrees(run, kernel, *args, host=(), tolerance=4.0):
@@ -163,7 +162,7 @@ def windows_along_an_axis(draw):
     return size, kernel, stride, padding, dilation, out
 
 
-PLANES = st.sampled_from([(1, 1), (2, 3), (0, 2)])
+PLANES = st.sampled_from([(1, 1), (2, 3)])
 
 
 @drawn(DTYPES, PLANES, windows_along_an_axis(), windows_along_an_axis(), LAYOUTS, SEEDS)
@@ -194,9 +193,18 @@ def check_avg_pool2d(run, dtype, planes, rows, columns, layout, seed):
     scale = np.random.default_rng(seed).uniform(0.1, 1, (len(rows), len(columns)))
     x = layout(normal(seed, (*planes, height, width), dtype))
     g = layout(normal(seed, (*planes, *scale.shape), dtype))
-    tables = rows, columns, scale
+    compare_means(run, x, g, rows, columns, scale)
+
+
+def compare_means(run, x, g, *tables):
     agrees(run, kernels.avg_pool2d, x, host=tables)
-    agrees(run, kernels.avg_pool2d_grad, g, host=(*tables, (height, width)))
+    agrees(run, kernels.avg_pool2d_grad, g, host=(*tables, x.shape[2:]))
+
+
+def check_avg_pool2d_of_windows_side_by_side(run):
+    windows = np.array([[0, 2], [2, 4], [4, 5]])
+    x, g = normal(0, (1, 2, 5, 5), np.float32), normal(1, (1, 2, 3, 3), np.float32)
+    compare_means(run, x, g, windows, windows, np.full((3, 3), 0.25))
 
 
 # --------------------------------------------------------------------------- convolution
@@ -244,7 +252,7 @@ PLAIN = (1, 1), (1, 1, 1, 1), (1, 1), 1  # stride, padding, dilation, groups
 
 
 def check_convolution_of_several_tiles_in_every_direction(run):
-    compare_convolutions(run, (2, 9, 3, 3), (9, 9, 2, 2), PLAIN, np.float32, True, True)
+    compare_convolutions(run, (2, 4, 3, 3), (5, 4, 2, 2), PLAIN, np.float32, True, True)
 
 
 def check_convolution_of_full_tiles(run):
@@ -256,5 +264,23 @@ def check_depthwise_convolution(run):
     compare_convolutions(run, (2, 4, 5, 4), (8, 1, 3, 2), how, np.float64, True, True)
 
 
-def check_empty_batch(run):
-    compare_convolutions(run, (0, 2, 3, 3), (2, 2, 3, 3), PLAIN, np.float32, True, False)
+# --------------------------------------------------------------------------- the reference
+
+
+def check_what_the_kernels_leave_to_the_reference(run):
+    """float16 and empty batches."""
+    for dtype, batch in ((np.float16, 1), (np.float32, 0)):
+        x, windows = normal(0, (batch, 2, 4, 4), dtype), ((2, 2), (2, 2), (0, 0), (1, 1))
+        agrees(run, kernels.relu, x)
+        agrees(run, kernels.relu_grad, x, x)
+        agrees(run, kernels.sgd, [x], [x + 1], None, 0.1, 0.0, 0.0, 0.0, False)
+        compare_convolutions(run, x.shape, (2, 2, 3, 3), PLAIN, dtype, True, False)
+        g, indices = kernels.max_pool2d.reference(x, *windows, (2, 2))
+        agrees(run, kernels.max_pool2d, x, *windows, (2, 2))
+        agrees(run, kernels.max_pool2d_scatter, g, indices, (4, 4), windows)
+        halves = np.array([[0, 2], [2, 4]])
+        compare_means(run, x, g, halves, halves, np.full((2, 2), 0.25))
+        rows, labels = x.reshape(-1, 2), np.zeros(x.size // 2, np.int64)
+        agrees(run, kernels.cross_entropy, rows, labels, None, 0.0, -100)
+        args = rows[:, 0], rows, labels, None, 0.0, -100, rows[:, 1]
+        agrees(run, kernels.cross_entropy_grad, *args)

@@ -46,7 +46,9 @@ HOOK void __tsan_vptr_read(void*) {}
 HOOK void emulator_access(const void* p, size_t size, int write) {
     check(p, size, write ? WRITE : READ, EMULATOR_FRAME);
 }
-HOOK void emulator_atomic(const void* p, size_t size) { check(p, size, ATOMIC, EMULATOR_FRAME); }
+HOOK void emulator_atomic(const void* p, size_t size) {
+    if (launch.checked) check(p, size, ATOMIC, EMULATOR_FRAME);
+}
 HOOK void emulator_fence() {
     if (launch.checked) check_fence();
 }

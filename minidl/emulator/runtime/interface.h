@@ -24,15 +24,16 @@ struct EmulatorKernel {
     unsigned most_threads;  // of a block: what __launch_bounds__ says
 };
 
-#pragma GCC visibility push(default)
-extern "C" {
-// Where the running thread is. Each is a constant to the kernel that reads it, so that the
-// compiler may keep it in a register.
+// Where the running thread is: constant to the kernel that reads it, so that the compiler may keep
+// it in a register.
 #ifndef EMULATOR_RUNTIME
 #define EMULATOR_RUNTIME const
 #endif
-extern EMULATOR_RUNTIME uint3 emulator_thread, emulator_block;
-extern EMULATOR_RUNTIME uint3 emulator_block_size, emulator_grid_size;
+struct EmulatorPosition { uint3 thread, block, block_size, grid_size; };
+
+#pragma GCC visibility push(default)
+extern "C" {
+extern EMULATOR_RUNTIME EmulatorPosition emulator_position;
 
 void emulator_barrier(const char* file, int line, int site);
 int emulator_barrier_count(int predicate, const char* file, int line, int site);

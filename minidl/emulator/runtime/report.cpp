@@ -29,7 +29,7 @@ static void walk(const Thread& thread, void** frame) {
 void begin_report(Kind kind, const Thread& thread, void** frame) {
     report = Report();
     report.kind = kind;
-    memcpy(report.block, &emulator_block, sizeof report.block);
+    memcpy(report.block, &emulator_position.block, sizeof report.block);
     memcpy(report.thread, &thread.index, sizeof report.thread);
     Extent fixed = static_shared(), dynamic = dynamic_shared();
     memcpy(report.static_shared, &fixed, sizeof fixed);

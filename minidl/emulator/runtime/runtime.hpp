@@ -3,7 +3,7 @@
 //   context.cpp    a stack of its own for every CUDA thread, and the way from one to another
 //   scheduler.cpp  runs the threads of one block after another, barriers, whole launches
 //   warp.cpp       exchange among the lanes of a warp
-//   checker.cpp    who touched which byte when: bounds, races, uninitialised shared memory
+//   checker.cpp    bounds, races and uninitialised shared memory, with areas.cpp and order.cpp
 //   hooks.cpp      what compiled kernels call before they touch memory
 //   report.cpp     what is known of an error, for Python to tell
 #pragma once
@@ -91,7 +91,7 @@ void begin_warps();
 bool missing_lanes(const Thread& thread, char* text, size_t size);
 void* mailboxes(size_t& size);
 
-// ---- checker.cpp
+// ---- checker.cpp and order.cpp
 
 enum Access { READ, WRITE, ATOMIC };
 

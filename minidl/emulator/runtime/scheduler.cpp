@@ -10,9 +10,7 @@
 #include <numeric>
 #include <vector>
 
-extern "C" {
-uint3 emulator_thread, emulator_block, emulator_block_size, emulator_grid_size;
-}
+EmulatorPosition emulator_position;
 
 namespace emulator {
 
@@ -71,7 +69,8 @@ struct Library {
 static bool holds(const dl_phdr_info& info, uintptr_t address) {
     for (int i = 0; i < info.dlpi_phnum; i++) {
         uintptr_t begin = info.dlpi_addr + info.dlpi_phdr[i].p_vaddr;
-        if (info.dlpi_phdr[i].p_type == PT_LOAD && address - begin < info.dlpi_phdr[i].p_memsz) return true;
+        size_t size = info.dlpi_phdr[i].p_memsz;
+        if (info.dlpi_phdr[i].p_type == PT_LOAD && address - begin < size) return true;
     }
     return false;
 }
@@ -145,7 +144,7 @@ static void resume(Thread& thread) {
         prepare(thread.context, thread.stack, run_thread);
     }
     running = &thread;
-    emulator_thread = thread.index;
+    emulator_position.thread = thread.index;
     change(scheduler, thread.context);
     if (thread.state == EXITED) {
         free_stacks.push_back(thread.stack);
@@ -241,15 +240,16 @@ static void run_blocks() {
     if (launch.order == RANDOM) blocks = numbers(count);
     for (unsigned i = 0; i < count && !abandoned; i++) {
         block = blocks.empty() ? (launch.order == REVERSE ? count - 1 - i : i) : blocks[i];
-        emulator_block = {block % grid[0], block / grid[0] % grid[1], block / grid[0] / grid[1]};
+        unsigned x = block % grid[0], y = block / grid[0] % grid[1];
+        emulator_position.block = {x, y, block / grid[0] / grid[1]};
         run_block(order);
     }
 }
 
 static void begin_launch() {
     const uint32_t* size = launch.block;
-    emulator_grid_size = {launch.grid[0], launch.grid[1], launch.grid[2]};
-    emulator_block_size = {size[0], size[1], size[2]};
+    emulator_position.grid_size = {launch.grid[0], launch.grid[1], launch.grid[2]};
+    emulator_position.block_size = {size[0], size[1], size[2]};
     thread_count = size[0] * size[1] * size[2];
     for (unsigned i = 0; i < thread_count; i++) {
         Thread& thread = threads[i];

@@ -35,47 +35,49 @@ static bool has_come(const Thread& lane, const Thread& to) {
     return lane.state == IN_WARP && lane.mask == to.mask && lane.operation == to.operation;
 }
 
-// What keeps the lanes that this one waits for; false if they can all still come.
+static bool is_gone(const Thread* lane) { return !lane || lane->state == EXITED; }
+
+// Why a lane that this one waits for does not come.
+static void describe_missing(const Thread& me, unsigned number, char* text, size_t size) {
+    const Thread* lane = lane_of(me.warp, number);
+    int used = snprintf(text, size, "%s with mask 0x%08x names lane %u, which ",
+                        NAMES[me.operation], me.mask, number);
+    text += used, size -= used;
+    if (!lane) {
+        snprintf(text, size, "the block of %u threads does not have", thread_count);
+    } else if (lane->state == EXITED) {
+        snprintf(text, size, "has left the kernel");
+    } else if (lane->state == AT_BARRIER) {
+        snprintf(text, size, "waits at __syncthreads, %s:%d", lane->place.file, lane->place.line);
+    } else {
+        snprintf(text, size, "waits in %s with mask 0x%08x", NAMES[lane->operation], lane->mask);
+    }
+}
+
+// No thread can go on: what keeps the lanes that this one waits for; false if they all came.
 bool missing_lanes(const Thread& me, char* text, size_t size) {
     for (unsigned i = 0; i < WARP; i++) {
-        if (!(me.mask >> i & 1)) continue;
         const Thread* lane = lane_of(me.warp, i);
-        if (lane && (lane == &me || has_come(*lane, me))) continue;
-        int used = snprintf(text, size, "%s with mask 0x%08x names lane %u, which ",
-                            NAMES[me.operation], me.mask, i);
-        text += used, size -= used;
-        if (!lane) {
-            snprintf(text, size, "the block of %u threads does not have", thread_count);
-        } else if (lane->state == EXITED) {
-            snprintf(text, size, "has left the kernel");
-        } else if (lane->state == AT_BARRIER) {
-            snprintf(text, size, "waits at __syncthreads, %s:%d", lane->place.file,
-                     lane->place.line);
-        } else {
-            snprintf(text, size, "waits in %s with mask 0x%08x", NAMES[lane->operation],
-                     lane->mask);
-        }
+        if (!(me.mask >> i & 1) || (lane && has_come(*lane, me))) continue;
+        describe_missing(me, i, text, size);
         return true;
     }
     return false;
 }
 
 static void fail_if_alone(Thread& me) {
-    bool impossible = !(me.mask >> me.lane & 1);
-    for (unsigned i = 0; i < WARP && !impossible; i++) {
-        if (!(me.mask >> i & 1)) continue;
-        const Thread* lane = lane_of(me.warp, i);
-        impossible = !lane || lane->state == EXITED;
-    }
-    if (!impossible) return;
-    begin_report(ABSENT_LANE, me, me.place.frame);
     if (!(me.mask >> me.lane & 1)) {
+        begin_report(ABSENT_LANE, me, me.place.frame);
         set_text("lane %u calls %s with mask 0x%08x, which does not name it", me.lane,
                  NAMES[me.operation], me.mask);
-    } else {
-        missing_lanes(me, report.text, sizeof report.text);
+        fail();
     }
-    fail();
+    for (unsigned i = 0; i < WARP; i++) {
+        if (!(me.mask >> i & 1) || !is_gone(lane_of(me.warp, i))) continue;
+        begin_report(ABSENT_LANE, me, me.place.frame);
+        describe_missing(me, i, report.text, sizeof report.text);
+        fail();
+    }
 }
 
 static void complete_shuffle(Thread& me) {

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl.backend import xp
 from minidl.kernels.activation import reference
-from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
 
 _source = Source(__file__, "activation.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
 _THREADS = 256
@@ -27,7 +27,7 @@ def relu_grad(g: Any, y: Any) -> Any:
     """See `minidl.kernels.activation.reference.relu_grad`."""
     if y.dtype not in FLOATING or g.dtype != y.dtype:
         return reference.relu_grad(g, y)
-    arrays = map(xp(y).ascontiguousarray, (g, y))
+    arrays = map(contiguous, (g, y))
     return _launch("relu_grad", y, *arrays, np.int64(y.size))
 
 
@@ -55,7 +55,6 @@ def _arguments(bias: Any, parameters: tuple[float, ...], x: Any) -> tuple:
     """What the kernels take: x, bias, two parameters, size, row's length, channels."""
     scalar = np.float64 if x.dtype == np.float64 else np.float32
     numbers = map(scalar, (*parameters, 0, 0)[:2])
-    contiguous = xp(x).ascontiguousarray
     if bias is None:
         return contiguous(x), None, *numbers, np.int64(x.size), np.int64(max(x.size, 1)), 1
     sizes = np.int64(x.size), np.int64(max(math.prod(x.shape[2:]), 1)), max(x.shape[1], 1)

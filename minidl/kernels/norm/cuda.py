@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
 from minidl.kernels.norm import reference
 from minidl.kernels.norm.reference import wide
 
@@ -39,7 +39,7 @@ def _operand(array: Any, x: Any) -> Any:
     """``array`` contiguous and in the dtype of ``x``; None stays None."""
     if array is None:
         return None
-    return xp(x).ascontiguousarray(array.astype(x.dtype, copy=False))
+    return contiguous(array.astype(x.dtype, copy=False))
 
 
 @np.errstate(over="ignore")  # sums of float16 may be infinite

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, ctype, packed
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed
 from minidl.kernels.softmax import reference
 
 _source = Source(__file__, "softmax.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
 _WARP = 32
-_PER_LANE = 4  # classes, where there are few of them
-_LARGE = 16384  # classes from which on a row gets the largest block there is
-_MEAN_THREADS, _MEAN_BLOCKS = 1024, 264
+_FEWEST_THREADS, _MOST_THREADS = 128, 1024  # of a block
+_MEAN_BLOCKS = 264
 _ANY = 2**31 - 1
 """How many classes there are, where no weights tell: the losses are NaN already."""
 
@@ -23,17 +23,22 @@ def _wide(dtype: np.dtype) -> type:
     return np.float64 if dtype == np.float64 else np.float32
 
 
-def _threads(classes: int) -> tuple[int, int]:
-    """The threads of a block, and how many of them share a row."""
-    if classes > _WARP * _WARP:
-        return (256, 256) if classes < _LARGE else (1024, 1024)
-    shares = -(-classes // _PER_LANE)
-    return 128, min(1 << (shares - 1).bit_length(), _WARP)
+def _lanes(classes: int) -> int:
+    """How many threads share a row: a part of a warp, or from 128 on the whole block."""
+    if classes <= _WARP * _WARP:
+        return min(_power_of_2(classes / 8), _WARP)
+    return min(_power_of_2(classes / 16), _MOST_THREADS)
+
+
+def _power_of_2(number: float) -> int:
+    """The least power of two that is no less than ``number``."""
+    return 1 << (math.ceil(number) - 1).bit_length()
 
 
 def _launch(name: str, rows: int, classes: int, arrays: tuple, *numbers: Any) -> None:
     """Run the kernel for the rows of ``arrays``, the first of which tells the dtype."""
-    threads, lanes = _threads(classes)
+    lanes = _lanes(classes)
+    threads = max(lanes, _FEWEST_THREADS)
     shape = packed(sizes=np.array([rows, classes, lanes], np.int32))
     kernel = _source.kernel(name, arrays[0], ELEMENT=ctype(arrays[0].dtype))
     kernel((-(-rows * lanes // threads),), (threads,), (*arrays, shape, *numbers))
@@ -84,9 +89,10 @@ def log_softmax_grad(g: Any, y: Any, axis: int) -> Any:
 
 
 def _prepared(x: Any, labels: Any, weight: Any) -> tuple[Any, Any, Any]:
-    flat = xp(x).ascontiguousarray
-    labels = flat(labels.astype(np.int64, copy=False))
-    return flat(x), labels, None if weight is None else flat(weight.astype(x.dtype, copy=False))
+    contiguous = xp(x).ascontiguousarray
+    labels = contiguous(labels.astype(np.int64, copy=False))
+    weight = None if weight is None else contiguous(weight.astype(x.dtype, copy=False))
+    return contiguous(x), labels, weight
 
 
 def cross_entropy(
@@ -121,14 +127,14 @@ def weighted_mean(loss: Any, labels: Any, weight: Any, ignored: int) -> tuple[An
     if loss.dtype not in FLOATING:
         return reference.weighted_mean(loss, labels, weight, ignored)
     rows, wide = len(loss), _wide(loss.dtype)
-    blocks = min(max(-(-rows // (8 * _MEAN_THREADS)), 1), _MEAN_BLOCKS)
+    blocks = min(max(-(-rows // (8 * _MOST_THREADS)), 1), _MEAN_BLOCKS)
     mean, share = (xp(loss).empty((), loss.dtype) for _ in range(2))
     parts = xp(loss).empty((blocks, 2), wide) if blocks > 1 else None
     arrays = (*_prepared(loss, labels, weight), parts, mean, share)
     numbers = rows, _ANY if weight is None else len(weight), np.int64(ignored)
     kernel = _source.kernel("weighted_mean", loss, ELEMENT=ctype(loss.dtype))
-    kernel((blocks,), (_MEAN_THREADS,), (*arrays, *numbers))
+    kernel((blocks,), (_MOST_THREADS,), (*arrays, *numbers))
     if parts is not None:
         kernel = _source.kernel("mean_of_parts", loss, ELEMENT=ctype(loss.dtype))
-        kernel((1,), (_MEAN_THREADS,), (parts, mean, share, blocks))
+        kernel((1,), (_MOST_THREADS,), (parts, mean, share, blocks))
     return mean, share

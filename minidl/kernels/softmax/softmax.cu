@@ -3,33 +3,79 @@
 // of exponentials together (Milakov and Gimelshein, Online normalizer calculation for softmax,
 // 2018), and a second time, from the cache, for what depends on these.
 #include "reduce.cuh"
+#include "vector.cuh"
+
+const int THREADS = 1024;  // of a block, at most
 
 struct Shape { int rows, classes, lanes; };
 
-// The part of a thread: every lanes-th class of a row.
+// As many classes as a thread takes at a time.
+struct Chunk { Acc at[WIDTH]; };
+
+// The part of a thread: every lanes-th class of a row or, where these can be read at once, every
+// lanes-th pack of them.
 struct Part {
     int row, lane, lanes, end;
-    long long start;  // of the row
-    bool exists;
+    int begin, step, stride;  // chunks begin with the classes begin, begin + step, ...
+    long long start;          // of the row
+    bool exists, in_packs;
 
-    __device__ explicit Part(const Shape& shape) : lanes(shape.lanes) {
+    __device__ Part(const Shape& shape, bool arrays_are_aligned) {
+        lanes = shape.lanes;
+        in_packs = arrays_are_aligned && shape.classes % WIDTH == 0;
         row = blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes;
         lane = threadIdx.x % lanes;
         exists = row < shape.rows;
         end = exists ? shape.classes : 0;
         start = row * (long long)shape.classes;
+        begin = in_packs ? lane * WIDTH : lane;
+        step = lanes * WIDTH;
+        stride = in_packs ? 1 : lanes;
     }
     __device__ bool stores() const { return exists && lane == 0; }
+    __device__ int place(int c, int i) const { return c + i * stride; }
+
+    // The chunk that begins with class c; `missing` stands for what lies behind the last class.
+    __device__ Chunk read(const T* row, int c, Acc missing) const {
+        Chunk chunk;
+        if (in_packs) {
+            Pack<WIDTH> pack = load<WIDTH>(row + c);
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) chunk.at[i] = Acc(pack.at[i]);
+        } else {
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) {
+                chunk.at[i] = place(c, i) < end ? Acc(row[place(c, i)]) : missing;
+            }
+        }
+        return chunk;
+    }
+    __device__ void write(T* row, int c, const Chunk& chunk) const {
+        if (in_packs) {
+            Pack<WIDTH> pack;
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) pack.at[i] = T(chunk.at[i]);
+            store(row + c, pack);
+        } else {
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) {
+                if (place(c, i) < end) row[place(c, i)] = T(chunk.at[i]);
+            }
+        }
+    }
+
     template <class Operation> __device__ Acc over_row(Acc value) const {
         return lanes <= 32 ? warp_reduce<Operation>(value, lanes) : block_reduce<Operation>(value);
     }
+    // The sum of term(c) over the classes.
     template <class Term> __device__ Acc sum(const Term& term) const {
         Acc total = 0;
-#pragma unroll 4
         for (int c = lane; c < end; c += lanes) total += term(c);
         return over_row<Sum>(total);
     }
 };
+
+#define FOR_EACH_CHUNK(c, part) for (int c = part.begin; c < part.end; c += part.step)
 
 // The largest element of a row, and the sum of exp(x - top).
 struct Exponentials {
@@ -38,13 +84,17 @@ struct Exponentials {
     __device__ Exponentials(const T* row, const Part& part) {
         const Acc least = Max::identity<Acc>();
         Acc mine = 0, most = least;
-#pragma unroll 4
-        for (int c = part.lane; c < part.end; c += part.lanes) {
-            Acc value = Acc(row[c]);
-            bool larger = value > most;
-            Acc ratio = exp(larger ? most - value : value - most);
-            mine = larger ? mine * ratio + 1 : value == least ? mine : mine + ratio;
-            most = larger ? value : most;
+#pragma unroll 2
+        FOR_EACH_CHUNK(c, part) {
+            Chunk x = part.read(row, c, least);
+            Acc larger = most;
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) larger = x.at[i] > larger ? x.at[i] : larger;
+            if (larger > most) mine *= exp(most - larger);
+            most = larger;
+            Acc shift = most == least ? Acc(0) : most;  // -inf counts as nothing
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) mine += exp(x.at[i] - shift);
         }
         top = part.over_row<Max>(most);
         total = part.over_row<Sum>(mine * exp(most - top));
@@ -53,50 +103,68 @@ struct Exponentials {
 
 // --------------------------------------------------------------------------- softmax
 
-const int THREADS = 1024;  // of a block, at most
-
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 softmax(const T* x, T* y, Shape shape) {
-    Part part(shape);
+    Part part(shape, aligned(x, y));
     x += part.start, y += part.start;
     Exponentials found(x, part);
-#pragma unroll 4
-    for (int c = part.lane; c < part.end; c += part.lanes) {
-        y[c] = T(exp(Acc(x[c]) - found.top) / found.total);
+    FOR_EACH_CHUNK(c, part) {
+        Chunk chunk = part.read(x, c, 0);
+#pragma unroll
+        for (Acc& value : chunk.at) value = exp(value - found.top) / found.total;
+        part.write(y, c, chunk);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 log_softmax(const T* x, T* y, Shape shape) {
-    Part part(shape);
+    Part part(shape, aligned(x, y));
     x += part.start, y += part.start;
     Exponentials found(x, part);
     Acc log_total = log(found.total);
-#pragma unroll 4
-    for (int c = part.lane; c < part.end; c += part.lanes) {
-        y[c] = T(Acc(x[c]) - found.top - log_total);
+    FOR_EACH_CHUNK(c, part) {
+        Chunk chunk = part.read(x, c, 0);
+#pragma unroll
+        for (Acc& value : chunk.at) value = value - found.top - log_total;
+        part.write(y, c, chunk);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 softmax_grad(const T* g, const T* y, T* dx, Shape shape) {
-    Part part(shape);
+    Part part(shape, aligned(g, y, dx));
     g += part.start, y += part.start, dx += part.start;
-    Acc total = part.sum([&](int c) { return Acc(g[c]) * Acc(y[c]); });
-#pragma unroll 4
-    for (int c = part.lane; c < part.end; c += part.lanes) {
-        dx[c] = T((Acc(g[c]) - total) * Acc(y[c]));
+    Acc total = 0;
+    FOR_EACH_CHUNK(c, part) {
+        Chunk upper = part.read(g, c, 0), chunk = part.read(y, c, 0);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) total += upper.at[i] * chunk.at[i];
+    }
+    total = part.over_row<Sum>(total);
+    FOR_EACH_CHUNK(c, part) {
+        Chunk upper = part.read(g, c, 0), chunk = part.read(y, c, 0);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) chunk.at[i] *= upper.at[i] - total;
+        part.write(dx, c, chunk);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 log_softmax_grad(const T* g, const T* y, T* dx, Shape shape) {
-    Part part(shape);
+    Part part(shape, aligned(g, y, dx));
     g += part.start, y += part.start, dx += part.start;
-    Acc total = part.sum([&](int c) { return Acc(g[c]); });
-#pragma unroll 4
-    for (int c = part.lane; c < part.end; c += part.lanes) {
-        dx[c] = T(Acc(g[c]) - exp(Acc(y[c])) * total);
+    Acc total = 0;
+    FOR_EACH_CHUNK(c, part) {
+        Chunk upper = part.read(g, c, 0);
+#pragma unroll
+        for (Acc value : upper.at) total += value;
+    }
+    total = part.over_row<Sum>(total);
+    FOR_EACH_CHUNK(c, part) {
+        Chunk upper = part.read(g, c, 0), chunk = part.read(y, c, 0);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) chunk.at[i] = upper.at[i] - exp(chunk.at[i]) * total;
+        part.write(dx, c, chunk);
     }
 }
 
@@ -120,7 +188,7 @@ struct Labels {
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 cross_entropy(const T* x, const long long* at, const T* weights, T* loss, T* logsumexp, Shape shape,
               Acc smoothing, long long ignored) {
-    Part part(shape);
+    Part part(shape, aligned(x));
     Labels labels{at, weights, ignored, shape.classes};
     x += part.start;
     Exponentials found(x, part);
@@ -142,7 +210,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 cross_entropy_grad(const T* g, const T* x, const long long* at, const T* weights,
                    const T* logsumexp, T* dx, Shape shape, Acc smoothing, long long ignored,
                    int g_step) {
-    Part part(shape);
+    Part part(shape, aligned(x, dx));
     Labels labels{at, weights, ignored, shape.classes};
     x += part.start, dx += part.start;
     Acc all = shape.classes, share = smoothing / shape.classes;
@@ -151,11 +219,17 @@ cross_entropy_grad(const T* g, const T* x, const long long* at, const T* weights
     long long label = at[part.row];
     Acc upper = Acc(g[part.row * (long long)g_step]), whole = Acc(logsumexp[part.row]);
     Acc hit = (1 - smoothing) * labels.weight_of_label(label), sum = hit + share * all;
-#pragma unroll 4
-    for (int c = part.lane; c < part.end; c += part.lanes) {
-        Acc value = sum * exp(Acc(x[c]) - whole) - share * labels.weight(c);
-        if (c == label) value -= hit;
-        dx[c] = T(label == ignored ? Acc(0) : upper * value);
+    FOR_EACH_CHUNK(first, part) {
+        Chunk chunk = part.read(x, first, 0);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) {
+            int c = part.place(first, i);
+            if (c >= part.end) continue;
+            Acc value = sum * exp(chunk.at[i] - whole) - share * labels.weight(c);
+            if (c == label) value -= hit;
+            chunk.at[i] = label == ignored ? Acc(0) : upper * value;
+        }
+        part.write(dx, first, chunk);
     }
 }
 

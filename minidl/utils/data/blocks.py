@@ -18,7 +18,7 @@ import numpy as np
 
 from minidl import ops
 from minidl.autograd import TensorBase, wrap
-from minidl.backend import CPU, device_of
+from minidl.backend import CPU, device_of, pinned
 from minidl.kernels import single_threaded
 from minidl.utils.data.epoch import Request
 
@@ -27,14 +27,13 @@ BLOCK_BYTES = 1 << 25  # large pictures: a block should not take much memory eit
 
 
 def fetch_in_blocks(
-    dataset: Any, seed: int, requests: Iterable[Request], ahead: int, timeout: float
+    blocks: Blocks, requests: Iterable[Request], ahead: int, timeout: float
 ) -> Iterator[list]:
     """The requested batches, lists of tensors, in order.
 
     With ``ahead`` > 0 a background thread fetches up to that many blocks in advance; a block
     that it does not deliver within ``timeout`` seconds (0: any time) is a RuntimeError.
     """
-    blocks = _Blocks(dataset, seed)
     if ahead:
         fetched = _in_background(blocks.fetch, blocks.cut(requests), ahead, timeout)
     else:
@@ -44,11 +43,11 @@ def fetch_in_blocks(
             yield from batches
 
 
-class _Blocks:
-    """Cuts an epoch into blocks, and fetches them."""
+class Blocks:
+    """Cuts an epoch of ``dataset`` into blocks, and fetches them, into pinned memory if asked."""
 
-    def __init__(self, dataset: Any, seed: int):
-        self.dataset, self.seed = dataset, seed
+    def __init__(self, dataset: Any, seed: int, pin_memory: bool):
+        self.dataset, self.seed, self.pin_memory = dataset, seed, pin_memory
         self.samples = 1  # to a block: one batch only, until one shows how large samples are
 
     def cut(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
@@ -74,6 +73,8 @@ class _Blocks:
             )
         row = sum(column.nbytes for column in columns) // len(indices)
         self.samples = min(BLOCK_SAMPLES, BLOCK_BYTES // max(row, 1))
+        if self.pin_memory:
+            columns = [pinned(c) if device_of(c) == CPU else c for c in columns]
         ends = itertools.accumulate((len(request.indices) for request in block), initial=0)
         return [
             [_tensor_of(column[start:end]) for column in columns]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from minidl.random import Generator, current_generator
-from minidl.utils.data.blocks import fetch_in_blocks
+from minidl.utils.data.blocks import Blocks, fetch_in_blocks
 from minidl.utils.data.collate import collate_single, default_collate, default_convert
 from minidl.utils.data.dataset import fetches_batches
 from minidl.utils.data.epoch import Epoch
+from minidl.utils.data.pin import pin_memory as in_pinned_memory
 from minidl.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from minidl.utils.data.samples import SampleFetcher
 from minidl.utils.data.workers import Job, fetch_in_workers
@@ -52,7 +53,9 @@ class DataLoader:
     collate_fn : callable, optional
         Makes a batch of a list of samples; `default_collate` if None.
     pin_memory : bool
-        Accepted for PyTorch's sake; on the CPU it has no effect.
+        Whether to deliver batches in pinned memory, so that ``to("cuda", non_blocking=True)``
+        need not wait. Blocks are pinned in the background, other batches when they are
+        delivered. Without a GPU it has no effect, and a warning says so.
     drop_last : bool
         Whether to leave out a last batch that is smaller.
     timeout : float
@@ -129,7 +132,7 @@ class DataLoader:
         with contextlib.closing(self._fetch(epoch)) as batches:
             for batch in batches:
                 epoch.delivered += 1
-                yield batch
+                yield in_pinned_memory(batch) if self.pin_memory else batch
         if self._epoch is epoch:
             self._epoch = None
 
@@ -140,7 +143,8 @@ class DataLoader:
         requests = epoch.requests(sampler)
         if not single and self.collate_fn is None and fetches_batches(self.dataset):
             ahead = self.prefetch_factor if self.num_workers else 0
-            return fetch_in_blocks(self.dataset, epoch.seed, requests, ahead, self.timeout)
+            blocks = Blocks(self.dataset, epoch.seed, self.pin_memory)
+            return fetch_in_blocks(blocks, requests, ahead, self.timeout)
         collate = self.collate_fn or (default_convert if single else default_collate)
         if single:
             collate = partial(collate_single, collate)

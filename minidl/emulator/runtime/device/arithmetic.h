@@ -1,7 +1,7 @@
 // CUDA's mathematical functions that C lacks, and its intrinsics.
 #pragma once
 
-// min and max of any two numbers; of floating-point ones, like fmin and fmax, the one that is no NaN.
+// min and max of any two numbers; a NaN loses, as with fmin and fmax.
 template <class A, class B>
 using EmulatorNumber = std::enable_if_t<
     std::is_arithmetic<A>::value && std::is_arithmetic<B>::value, std::common_type_t<A, B>>;

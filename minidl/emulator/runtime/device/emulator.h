@@ -25,10 +25,10 @@
 // Functions of this header take the kernel's line in messages, so they must melt into it.
 #define EMULATOR_INLINE inline __attribute__((always_inline))
 
-#define threadIdx emulator_thread
-#define blockIdx emulator_block
-#define blockDim emulator_block_size
-#define gridDim emulator_grid_size
+#define threadIdx emulator_position.thread
+#define blockIdx emulator_position.block
+#define blockDim emulator_position.block_size
+#define gridDim emulator_position.grid_size
 #define warpSize 32
 
 #undef assert

@@ -67,7 +67,7 @@ EMULATOR_HALF_COMPARISON(<, __hlt)
 EMULATOR_HALF_COMPARISON(<=, __hle)
 EMULATOR_HALF_COMPARISON(>, __hgt)
 EMULATOR_HALF_COMPARISON(>=, __hge)
-EMULATOR_INLINE bool __hne(__half a, __half b) { return float(a) < float(b) || float(a) > float(b); }
+EMULATOR_INLINE bool __hne(__half a, __half b) { return a < b || a > b; }
 EMULATOR_INLINE bool __hisnan(__half a) { return (a.u & 0x7fff) > 0x7c00; }
 EMULATOR_INLINE int __hisinf(__half a) { return a.u == 0x7c00 ? 1 : a.u == 0xfc00 ? -1 : 0; }
 
@@ -79,8 +79,12 @@ EMULATOR_INLINE __half __hneg(__half a) { return -a; }
 EMULATOR_INLINE __half __habs(__half a) { return __half_raw{(unsigned short)(a.u & 0x7fff)}; }
 EMULATOR_INLINE __half __hmax(__half a, __half b) { return fmaxf(a, b); }
 EMULATOR_INLINE __half __hmin(__half a, __half b) { return fminf(a, b); }
-EMULATOR_INLINE __half __hmax_nan(__half a, __half b) { return __hisnan(a) ? a : __hisnan(b) ? b : __hmax(a, b); }
-EMULATOR_INLINE __half __hmin_nan(__half a, __half b) { return __hisnan(a) ? a : __hisnan(b) ? b : __hmin(a, b); }
+EMULATOR_INLINE __half __hmax_nan(__half a, __half b) {
+    return __hisnan(a) ? a : __hisnan(b) ? b : __hmax(a, b);
+}
+EMULATOR_INLINE __half __hmin_nan(__half a, __half b) {
+    return __hisnan(a) ? a : __hisnan(b) ? b : __hmin(a, b);
+}
 // The product is exact in double, and so is every sum whose rounding could be in doubt.
 EMULATOR_INLINE __half __hfma(__half a, __half b, __half c) {
     return double(float(a)) * float(b) + float(c);
@@ -138,8 +142,10 @@ EMULATOR_INLINE __half2 __high2half2(__half2 v) { return {v.y, v.y}; }
 EMULATOR_INLINE __half2 __lowhigh2highlow(__half2 v) { return {v.y, v.x}; }
 EMULATOR_INLINE __half2 __lows2half2(__half2 a, __half2 b) { return {a.x, b.x}; }
 EMULATOR_INLINE __half2 __highs2half2(__half2 a, __half2 b) { return {a.y, b.y}; }
-#define EMULATOR_HALF2_BINARY(name, half_name) \
-    EMULATOR_INLINE __half2 name(__half2 a, __half2 b) { return {half_name(a.x, b.x), half_name(a.y, b.y)}; }
+#define EMULATOR_HALF2_BINARY(name, half_name)                                         \
+    EMULATOR_INLINE __half2 name(__half2 a, __half2 b) {                               \
+        return {half_name(a.x, b.x), half_name(a.y, b.y)};                             \
+    }
 #define EMULATOR_HALF2_OPERATOR(op, name, half_name)                                   \
     EMULATOR_HALF2_BINARY(name, half_name)                                             \
     EMULATOR_INLINE __half2 operator op(__half2 a, __half2 b) { return name(a, b); }   \

@@ -19,8 +19,8 @@ struct Min {
     template <class V> static __device__ V combine(V a, V b) { return a < b || a != a ? a : b; }
 };
 
-// All lanes of the warp call it. Of the numbers of all of them, or of groups of neighbours: 1, 2, 4,
-// 8, 16 or 32 lanes.
+// All lanes of the warp call it. Of the numbers of all of them, or of those of 1, 2, 4, 8, 16 or 32
+// neighbours.
 template <class Operation, class V>
 __device__ __forceinline__ V warp_reduce(V value, int lanes = 32) {
 #pragma unroll
@@ -40,7 +40,8 @@ __device__ V block_reduce(V value) {
     __syncthreads();  // what the call before this one left has been read
     if (lane == 0) of_warps[warp] = value;
     __syncthreads();
-    return warp_reduce<Operation>(lane < warps ? of_warps[lane] : Operation::template identity<V>());
+    value = lane < warps ? of_warps[lane] : Operation::template identity<V>();
+    return warp_reduce<Operation>(value);
 }
 
 template <class V> __device__ V warp_sum(V value) { return warp_reduce<Sum>(value); }
