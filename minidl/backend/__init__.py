@@ -40,4 +40,4 @@ from minidl.backend.dtype import (
     uint8,
 )
 from minidl.backend.memory import OutOfMemoryError, memory_errors, out_of_memory
-from minidl.backend.pinned import is_pinned, pinned
+from minidl.backend.transfer import is_pinned, pinned, to_gpu

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl.backend.cupy import CudaUnavailable, load_cupy
 from minidl.backend.memory import memory_errors
-from minidl.backend.pinned import to_gpu
+from minidl.backend.transfer import to_gpu
 from minidl.emulator import EmulatorArray, array_module
 
 

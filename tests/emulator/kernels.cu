@@ -119,6 +119,19 @@ extern "C" __global__ void exchanged(float* out, const float* in) {
     out[i] = numbers[i ^ 2];
 }
 
+// The halves of 64 numbers change places.
+extern "C" __global__ void swapped(float* numbers) {
+    int i = threadIdx.x;
+    float other = numbers[i ^ 32];
+#ifdef WARPS_ONLY
+    __syncwarp();
+    __syncwarp();  // once more, so that in every order all read before the first writes
+#else
+    __syncthreads();
+#endif
+    numbers[i] = other;  // BUG: WARPS_ONLY
+}
+
 #ifdef MISALIGNED
 #define START 1
 #else

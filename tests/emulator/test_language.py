@@ -221,7 +221,7 @@ def test_an_address_in_a_structure_has_bounds(module):
 def test_an_address_in_a_structure_may_be_read_only(module):
     slope, out = np.full(1, 2, np.float32), np.zeros(7)
     out.flags.writeable = False
-    with pytest.raises(emulator.ReadOnly, match="element .1., which is read-only"):
+    with pytest.raises(emulator.ReadOnly, match=r"element \[1\], which is read-only"):
         module.get_function("structure")((1,), (8,), (line(slope, out), np.int32(0)))
 
 

@@ -70,6 +70,12 @@ def exchanged(bug=None):
     return out, values[np.arange(64) ^ 3]
 
 
+def swapped(bug=None):
+    numbers = np.arange(64, dtype=np.float32)
+    run("swapped", (1,), (64,), numbers, bug=bug)
+    return numbers, np.arange(64) ^ 32
+
+
 def copied(bug=None):
     values, out = np.arange(80, dtype=np.float32), np.zeros(80, np.float32)
     run("copied", (1,), (32,), out, values, np.int32(20), bug=bug)
@@ -78,16 +84,18 @@ def copied(bug=None):
 
 # --------------------------------------------------------------------------- without a bug
 
+RIGHT = [matmul, block_sums, histogram, exchanged, swapped, copied]
+
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("kernel", [matmul, block_sums, histogram, exchanged, copied])
+@pytest.mark.parametrize("kernel", RIGHT)
 def test_right_kernels_pass_in_every_order(kernel, order):
     with emulator.checked(order=order):
         found, expected = kernel()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kernel", [matmul, block_sums, histogram, exchanged, copied])
+@pytest.mark.parametrize("kernel", RIGHT)
 def test_right_kernels_are_right_without_checks(kernel):
     found, expected = kernel()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -113,6 +121,7 @@ BUGS = [
     (histogram, "NOT_ATOMIC", emulator.Race, "shared variable mine"),
     (histogram, "RACE_ACROSS_BLOCKS", emulator.Race, "no order among blocks"),
     (exchanged, "NO_SYNCWARP", emulator.Race, "shared variable numbers"),
+    (swapped, "WARPS_ONLY", emulator.Race, r"writes .* which thread .* read .* no __syncthreads"),
     (copied, "MISALIGNED", emulator.Misaligned, "multiple of 16"),
 ]
 

@@ -89,7 +89,6 @@ def log_softmax_grad(g: Any, y: Any, axis: int) -> Any:
 
 
 def _prepared(x: Any, labels: Any, weight: Any) -> tuple[Any, Any, Any]:
-    contiguous = xp(x).ascontiguousarray
     labels = contiguous(labels.astype(np.int64, copy=False))
     weight = None if weight is None else contiguous(weight.astype(x.dtype, copy=False))
     return contiguous(x), labels, weight
