@@ -200,11 +200,13 @@ def test_a_copy_out_of_pinned_memory_is_not_waited_for(install):
     copy = backend.to_gpu(array, non_blocking=True)
     ((target, source),) = stream.copies
     assert target is copy and source is array
-    event, kept = transfer._under_way[-1]
+    first, kept = transfer._under_way[0]
     assert kept is array  # until the copy is done, whoever forgets it
-    event.done = True
-    backend.to_gpu(minidl.ones(3).pin_memory().array, non_blocking=True)
-    assert len(transfer._under_way) == 1 and transfer._under_way[0][1] is not array
+    for done in (False, True):
+        first.done = done
+        backend.to_gpu(minidl.ones(3).pin_memory().array, non_blocking=True)
+        assert len(transfer._under_way) == 2
+        assert (transfer._under_way[0][1] is array) != done
 
 
 @pytest.mark.parametrize(

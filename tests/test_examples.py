@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import minidl
+from minidl import emulator
 from minidl.vision import datasets
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +80,31 @@ def test_without_data_and_network_it_says_so_and_trains_on_synthetic_pictures(
     assert cifar_cnn.main([*options, "--json", "result.json"]) == 0
     assert json.loads(Path("result.json").read_text())["data"] == "synthetic pictures"
     assert "NOT an accuracy on CIFAR-10" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not emulator.is_available(), reason="the emulator needs g++ or clang++")
+def test_the_emulator_trains_as_the_cpu_does(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar_cnn, "figures", None)
+    results = []
+    for device in ("cpu", "emulator"):
+        folder = tmp_path / device
+        options = ["--data", data, "--epochs", "1", "--limit-train", "8", "--limit-test", "4"]
+        options += ["--device", device, "--checkpoint", folder, "--json", folder / "result.json"]
+        assert cifar_cnn.main(list(map(str, options))) == 0
+        results.append(json.loads((folder / "result.json").read_text()))
+        assert results[-1]["device"] == device
+        weights = minidl.load(folder / "last.safetensors")["model"]
+        results[-1]["weights"] = np.concatenate([w.numpy().ravel() for w in weights.values()])
+    np.testing.assert_allclose(results[1]["weights"], results[0]["weights"], rtol=1e-4, atol=1e-6)
+    assert results[1]["history"][0]["loss"] == pytest.approx(results[0]["history"][0]["loss"])
+
+
+@pytest.mark.skipif(minidl.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_device_is_the_cpu_and_cuda_says_why_not(capsys):
+    assert cifar_cnn.arguments([]).device == minidl.device("cpu")
+    with pytest.raises(SystemExit):
+        cifar_cnn.arguments(["--device", "cuda"])
+    assert "cuda" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

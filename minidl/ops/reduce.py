@@ -241,7 +241,8 @@ def logsumexp(input, dim, keepdim=False):
     """
     axis, x = _reduced(dim, input.ndim), floating(input)
     wide = x.astype(accumulator(x.dtype), copy=False)
-    top = wide.max(axis=axis, keepdims=True, initial=-np.inf)
+    largest = wide.max if _count(x, dim) else wide.sum  # 0 for no elements
+    top = largest(axis=axis, keepdims=True)
     shift = xp(x).where(xp(x).isfinite(top), top, 0)
     total = xp(x).log(xp(x).exp(wide - shift).sum(axis=axis, keepdims=True)) + shift
     return (total if keepdim else total.squeeze(axis)).astype(x.dtype, copy=False)

@@ -63,6 +63,8 @@ extern "C" __global__ void block_sums(float* sums, const float* values, int n) {
 #endif
 #ifdef DIVERGENT_BARRIER
     if (warp == 0) __syncthreads();  // BUG: DIVERGENT_BARRIER
+#elif defined(TWO_BARRIERS)
+    if (warp == 0) { __syncthreads(); } else { __syncthreads(); }  // BUG: TWO_BARRIERS
 #else
     __syncthreads();
 #endif
@@ -110,9 +112,13 @@ extern "C" __global__ void histogram(int* counts, int* total, const int* values,
 extern "C" __global__ void exchanged(float* out, const float* in) {
     __shared__ float numbers[64];
     int i = threadIdx.x;
+#ifdef LEFT_OUT
+    if (i != 5) numbers[i] = in[i];
+#else
     numbers[i] = in[i];
+#endif
     __syncthreads();
-    float neighbour = numbers[i ^ 1];  // BUG: NO_SYNCWARP
+    float neighbour = numbers[i ^ 1];  // BUG: NO_SYNCWARP, LEFT_OUT
     SYNCWARP();
     numbers[i] = neighbour;
     __syncwarp();
@@ -130,6 +136,20 @@ extern "C" __global__ void swapped(float* numbers) {
     __syncthreads();
 #endif
     numbers[i] = other;  // BUG: WARPS_ONLY
+}
+
+// All get the first number, and the first is then 0.
+extern "C" __global__ void spread(float* numbers) {
+    int i = threadIdx.x;
+    float first = numbers[0];
+#ifdef READERS_OF_TWO_WARPS
+    __syncwarp();
+    __syncwarp();
+#else
+    __syncthreads();
+#endif
+    if (i != 32) numbers[i + 1] = first;
+    if (i == 32) numbers[0] = 0;  // BUG: READERS_OF_TWO_WARPS
 }
 
 #ifdef MISALIGNED

@@ -34,6 +34,13 @@ RACE(warp_barrier_of_others, s[t] = t; __syncwarp(3u << (t % 32 & ~1)); y[t] = s
 ORDERED(warp_barrier_by_way_of_another, s[t] = t; __syncwarp(3u << (t % 32 & ~1)); \\
        __syncwarp(1u << t % 32 | 1u << (t % 32 ^ 2)); y[t] = s[t ^ 3];)
 RACE(other_warp, s[t] = t; __syncwarp(); y[t] = s[t ^ 32];)
+RACE(after_a_warp_barrier, s[t] = t; __syncwarp(); s[t] = 1; y[t] = s[t ^ 1];)
+RACE(two_lanes_read, s[t] = t; __syncthreads(); if (t == 0 || t == 5) y[t] = s[0]; \\
+     if (t == 5) s[0] = 1;)
+RACE(two_warps_read, s[t] = t; __syncthreads(); if (t == 0 || t == 33) y[t] = s[0]; \\
+     if (t == 33) s[0] = 1;)
+RACE(blocks_read_and_one_writes, if (t == 0) { y[blockIdx.x] = y[9]; \\
+     if (blockIdx.x == 1) y[9] = 2; })
 RACE(shuffle_is_no_barrier, s[t] = t; __shfl_sync(0xffffffffu, t, 0); y[t] = s[t ^ 1];)
 ORDERED(broadcast_then_write, s[t] = t; __syncwarp(); int v = s[t & 32]; __syncwarp(); \\
        if (t % 32 == 7) s[t & 32] = v;)

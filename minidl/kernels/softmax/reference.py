@@ -28,7 +28,14 @@ def _wide(x: np.ndarray) -> np.ndarray:
 def _below_top(x: np.ndarray, axis: int) -> np.ndarray:
     """``x`` minus its largest element along ``axis``, so that no exponential overflows."""
     wide = _wide(x)
-    return wide - wide.max(axis=axis, keepdims=True, initial=-np.inf)
+    return wide - _top(wide, axis)
+
+
+def _top(x: np.ndarray, axis: int) -> np.ndarray:
+    """The largest element along ``axis``, or 0 where there are none."""
+    if x.shape[axis]:
+        return x.max(axis=axis, keepdims=True)
+    return x.sum(axis=axis, keepdims=True)
 
 
 @quiet
@@ -76,7 +83,7 @@ def cross_entropy(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The loss and the logsumexp of each row of ``x`` (N, C)."""
     wide, kept, weight = _wide(x), labels != ignored, _wide(class_weights(x, weight))
-    top = wide.max(axis=1, keepdims=True, initial=-np.inf)
+    top = _top(wide, 1)
     logsumexp = xp(x).log(xp(x).exp(wide - top).sum(axis=1)) + top[:, 0]
     log_p = wide - logsumexp[:, None]
     chosen = xp(x).where(kept, labels, 0)
