@@ -92,9 +92,7 @@ def test_a_kernel_needs_its_reference():
 
 
 def test_unknown_sets_are_refused():
-    with pytest.raises(
-        ValueError, match="no kernel set 'cude'; choose from cuda, numba-cuda"
-    ):
+    with pytest.raises(ValueError, match="no kernel set 'cude'; choose from cuda, numba-cuda"):
         registry.Kernel("other", numpy=abs, cude=abs)
     with pytest.raises(ValueError, match="no kernel set 'cude'"), kernels.use_kernels("cude"):
         pass

@@ -26,6 +26,7 @@ _COMMON = ["-std=c++17", "-fPIC", "-g1", "-w", "-fvisibility=hidden", "-fno-omit
 _KERNELS = ["-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-fno-exceptions"]
 _KERNELS += ["-fno-threadsafe-statics"]
 _FAULTS = "-fsanitize=integer-divide-by-zero"
+_COPIES = "memcpy", "memmove", "memset"
 _CHECKS = "-fsanitize=thread,bounds,alignment,shift-exponent,integer-divide-by-zero"
 
 
@@ -72,6 +73,7 @@ class Compiler:
         self._run([*self.kernel_flags(checked), name, "-c", "kernel.ii", "-o", "kernel.o"], folder)
         # the sanitizers' own runtimes are not wanted: the emulator's is what the hooks call
         link = ["-shared", "kernel.o", f"-L{runtime.parent}", f"-l:{runtime.name}"]
+        link += [f"-Wl,--wrap={name}" for name in _COPIES if checked]
         self._run([*link, "-Wl,-rpath,$ORIGIN", "-o", "kernel.so"], folder)
         return Path(folder, "kernel.so")
 

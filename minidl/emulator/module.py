@@ -92,7 +92,7 @@ class RawModule:
     def _built(self, checked: bool) -> _Library:
         using = compiler()
         runtime = runtime_library(using)
-        text = prepared(self.code, self.file, self.macros, checked)
+        text = prepared(self.code, self.file, self.macros)
         # what other files hold is part of the key
         key_text = text
         if re.search(r'^\s*#\s*include\s*"', self.code, re.MULTILINE):

@@ -27,16 +27,14 @@ class Kernel(NamedTuple):
     most_threads: str = "1024"
 
 
-def prepared(code: str, file: str, options: list[str], checked: bool) -> str:
+def prepared(code: str, file: str, options: list[str]) -> str:
     """The text to preprocess: the device headers, the macros of ``options``, the code."""
     macros = [
         f"#define {option.removeprefix('-D').replace('=', ' ', 1)}"
         + ("" if "=" in option else " 1")
         for option in options
     ]
-    mode = ["#define EMULATOR_CHECKED"] if checked else []
-    lines = [*mode, '#include "emulator.h"', *macros, f'#line 1 "{file}"', code, ""]
-    return "\n".join(lines)
+    return "\n".join(['#include "emulator.h"', *macros, f'#line 1 "{file}"', code, ""])
 
 
 def translated(text: str, name_expressions: tuple[str, ...]) -> tuple[str, list[str]]:

@@ -118,6 +118,25 @@ def test_where_caches_belong(monkeypatch, tmp_path):
     assert compiler.cache_folder() == tmp_path / "minidl" / "emulator"
 
 
+def test_copies_that_are_left_to_the_c_library():
+    code = """
+struct Many { int v[300]; };
+extern "C" __global__ void f(int* x, int n, Many many) {
+    int mine[256];
+    memset(mine, 0, sizeof mine);
+    memcpy(mine, x, n);
+    x[0] = mine[2] + many.v[299];
+}"""
+    x, many = np.arange(64, dtype=np.int32), np.zeros((), [("v", "i4", 300)])
+    many["v"] = 1000
+    with emulator.checked():
+        launch(code, "f", 1, 1, x, np.int32(256), many)
+        assert x[0] == 1002
+        with pytest.raises(emulator.OutOfBounds, match="8 bytes past the end of") as caught:
+            launch(code, "f", 1, 1, x, np.int32(264), many)
+    assert caught.value.line == 6
+
+
 @pytest.mark.parametrize("command", ["g++", "clang++"])
 def test_either_compiler_checks(command, monkeypatch):
     monkeypatch.setenv("CXX", command)

@@ -117,12 +117,18 @@ static bool is_in(uintptr_t address, const void* begin, size_t length) {
     return address - (uintptr_t)begin < length;
 }
 
-// What a kernel reads of the runtime itself: threadIdx and the like, and the lanes' mailboxes.
+// What a kernel reads of the runtime itself: threadIdx and the like, the lanes' mailboxes, and
+// its arguments, before they are its own variables.
 static bool is_runtime(uintptr_t address) {
     size_t length;
     void* boxes = mailboxes(length);
-    return is_in(address, &emulator_position, sizeof emulator_position)
-        || is_in(address, boxes, length);
+    bool found = is_in(address, &emulator_position, sizeof emulator_position)
+              || is_in(address, boxes, length);
+    const EmulatorKernel& kernel = *launch.kernel;
+    for (unsigned i = 0; i < kernel.count && !found; i++) {
+        found = is_in(address, launch.arguments[i], kernel.parameters[i].size);
+    }
+    return found;
 }
 
 void check(const void* pointer, size_t size, Access access, void** frame) {

@@ -3,6 +3,8 @@
 // __ubsan_handle_* where something is wrong. Their own runtimes are not linked.
 #include "runtime.hpp"
 
+#include <string.h>
+
 using namespace emulator;
 
 #define HOOK EMULATOR_EXPORT __attribute__((used))
@@ -22,20 +24,25 @@ HOOKS_OF_SIZE(16)
 
 HOOK void __tsan_read_range(void* p, size_t size) { check(p, size, READ, EMULATOR_FRAME); }
 HOOK void __tsan_write_range(void* p, size_t size) { check(p, size, WRITE, EMULATOR_FRAME); }
-HOOK void* __tsan_memcpy(void* to, const void* from, size_t size) {
-    check(from, size, READ, EMULATOR_FRAME);
-    check(to, size, WRITE, EMULATOR_FRAME);
-    return __builtin_memmove(to, from, size);
-}
-HOOK void* __tsan_memmove(void* to, const void* from, size_t size) {
-    check(from, size, READ, EMULATOR_FRAME);
-    check(to, size, WRITE, EMULATOR_FRAME);
-    return __builtin_memmove(to, from, size);
-}
-HOOK void* __tsan_memset(void* to, int value, size_t size) {
-    check(to, size, WRITE, EMULATOR_FRAME);
-    return __builtin_memset(to, value, size);
-}
+// Copies that are left to the C library: the linker puts these in the place of memcpy and the like
+// (--wrap), and newer versions of clang call them by the other names.
+#define COPY_HOOK(name)                                              \
+    HOOK void* name(void* to, const void* from, size_t size) {       \
+        check(from, size, READ, EMULATOR_FRAME);                     \
+        check(to, size, WRITE, EMULATOR_FRAME);                      \
+        return memmove(to, from, size);                              \
+    }
+#define FILL_HOOK(name)                                              \
+    HOOK void* name(void* to, int value, size_t size) {              \
+        check(to, size, WRITE, EMULATOR_FRAME);                      \
+        return memset(to, value, size);                              \
+    }
+COPY_HOOK(__wrap_memcpy)
+COPY_HOOK(__wrap_memmove)
+FILL_HOOK(__wrap_memset)
+COPY_HOOK(__tsan_memcpy)
+COPY_HOOK(__tsan_memmove)
+FILL_HOOK(__tsan_memset)
 
 HOOK void __tsan_init() {}
 HOOK void __tsan_func_entry(void*) {}
@@ -43,9 +50,6 @@ HOOK void __tsan_func_exit() {}
 HOOK void __tsan_vptr_update(void*, void*) {}
 HOOK void __tsan_vptr_read(void*) {}
 
-HOOK void emulator_access(const void* p, size_t size, int write) {
-    check(p, size, write ? WRITE : READ, EMULATOR_FRAME);
-}
 HOOK void emulator_atomic(const void* p, size_t size) {
     if (launch.checked) check(p, size, ATOMIC, EMULATOR_FRAME);
 }

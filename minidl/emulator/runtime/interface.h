@@ -46,7 +46,6 @@ void emulator_warp_barrier(unsigned mask, int fence);  // fence: it orders memor
 void* emulator_mailbox(unsigned lane);                 // 64 bytes of that lane of this warp
 
 void* emulator_dynamic_shared();
-void emulator_access(const void* address, size_t size, int write);  // for what no hook sees
 void emulator_atomic(const void* address, size_t size);
 void emulator_fence();  // __threadfence
 [[noreturn]] void emulator_assertion(const char* text, const char* file, int line);

@@ -33,9 +33,8 @@ def _below_top(x: np.ndarray, axis: int) -> np.ndarray:
 
 def _top(x: np.ndarray, axis: int) -> np.ndarray:
     """The largest element along ``axis``, or 0 where there are none."""
-    if x.shape[axis]:
-        return x.max(axis=axis, keepdims=True)
-    return x.sum(axis=axis, keepdims=True)
+    largest = x.max if x.size else x.sum
+    return largest(axis=axis, keepdims=True)
 
 
 @quiet

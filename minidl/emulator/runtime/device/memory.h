@@ -49,17 +49,3 @@ EMULATOR_INLINE T atomicCAS(T* p, EmulatorSame<T> expected, EmulatorSame<T> valu
     emulator_atomic(p, sizeof(T));
     return emulator_atomicCAS(p, expected, value);
 }
-
-#ifdef EMULATOR_CHECKED  // the compiler's hooks do not see what the C library copies
-EMULATOR_INLINE void* emulator_memcpy(void* to, const void* from, size_t size) {
-    emulator_access(from, size, 0);
-    emulator_access(to, size, 1);
-    return __builtin_memcpy(to, from, size);
-}
-EMULATOR_INLINE void* emulator_memset(void* to, int value, size_t size) {
-    emulator_access(to, size, 1);
-    return __builtin_memset(to, value, size);
-}
-#define memcpy emulator_memcpy
-#define memset emulator_memset
-#endif
