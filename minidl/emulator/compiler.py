@@ -20,6 +20,8 @@ from minidl.emulator.errors import CompileError, EmulatorError
 
 RUNTIME = Path(__file__).parent / "runtime"
 DEVICE_HEADERS = RUNTIME / "device"
+HEADERS_NAME = "minidl-emulator"
+"""What debug information calls the runtime's folder: installations share the cache."""
 
 _COMMON = ["-std=c++17", "-fPIC", "-g1", "-w", "-fvisibility=hidden", "-fno-omit-frame-pointer"]
 # a GPU's arithmetic: nothing is fused or reordered, but no one looks at errno either
@@ -69,8 +71,10 @@ class Compiler:
     def build_kernels(self, text: str, checked: bool, runtime: Path, folder: str) -> Path:
         """The library of preprocessed C++ ``text``, in ``folder``."""
         Path(folder, "kernel.ii").write_text(text)
-        name = f"-ffile-prefix-map={folder}=."  # in messages, the source's own name
-        self._run([*self.kernel_flags(checked), name, "-c", "kernel.ii", "-o", "kernel.o"], folder)
+        # in messages, the source's own name
+        names = [f"-ffile-prefix-map={folder}=.", f"-ffile-prefix-map={RUNTIME}={HEADERS_NAME}"]
+        flags = [*self.kernel_flags(checked), *names]
+        self._run([*flags, "-c", "kernel.ii", "-o", "kernel.o"], folder)
         # the sanitizers' own runtimes are not wanted: the emulator's is what the hooks call
         link = ["-shared", "kernel.o", f"-L{runtime.parent}", f"-l:{runtime.name}"]
         link += [f"-Wl,--wrap={name}" for name in _COPIES if checked]

@@ -12,7 +12,7 @@ from typing import Any
 from minidl.emulator import launch
 from minidl.emulator.arguments import Parameter, exposed, extents_of, marshalled
 from minidl.emulator.checking import is_checked
-from minidl.emulator.compiler import cached, compiler, digest, runtime_library
+from minidl.emulator.compiler import HEADERS_NAME, cached, compiler, digest, runtime_library
 from minidl.emulator.errors import CompileError, LaunchError
 from minidl.emulator.report import error_of
 from minidl.emulator.symbols import shared_variables
@@ -98,7 +98,9 @@ class RawModule:
         if re.search(r'^\s*#\s*include\s*"', self.code, re.MULTILINE):
             key_text = using.preprocessed(text, self.folders)
         flags = using.kernel_flags(checked)
-        key = digest(key_text, self.name_expressions, flags, using.version, runtime.name)
+        key = digest(
+            key_text, self.name_expressions, flags, using.version, runtime.name, HEADERS_NAME
+        )
 
         def build(folder: str) -> Path:
             cpp, names = translated(using.preprocessed(text, self.folders), self.name_expressions)

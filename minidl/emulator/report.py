@@ -15,7 +15,7 @@ import numpy as np
 
 from minidl.emulator import errors
 from minidl.emulator.arguments import Extent
-from minidl.emulator.compiler import RUNTIME
+from minidl.emulator.compiler import HEADERS_NAME
 from minidl.emulator.symbols import Variable
 
 _Point = ctypes.c_uint32 * 3
@@ -202,7 +202,7 @@ def symbolised(library: Path, places: list[int]) -> list[Place]:
     found = []
     for function, place in zip(lines[::2], lines[1::2]):
         match = re.match(r"(.*):(\d+)", place)
-        if match and match[2] != "0" and not match[1].startswith(str(RUNTIME)):
+        if match and match[2] != "0" and not match[1].startswith(HEADERS_NAME):
             found.append(Place(function.partition("(")[0], _shown_path(match[1]), int(match[2])))
     return [place for place in found if "Emulator" not in place.function]
 
