@@ -202,8 +202,9 @@ def symbolised(library: Path, places: list[int]) -> list[Place]:
     found = []
     for function, place in zip(lines[::2], lines[1::2]):
         match = re.match(r"(.*):(\d+)", place)
-        if match and match[2] != "0" and not match[1].startswith(HEADERS_NAME):
-            found.append(Place(function.partition("(")[0], _shown_path(match[1]), int(match[2])))
+        file = _shown_path(match[1]) if match else ""
+        if match and match[2] != "0" and not file.startswith(HEADERS_NAME):
+            found.append(Place(function.partition("(")[0], file, int(match[2])))
     return [place for place in found if "Emulator" not in place.function]
 
 
