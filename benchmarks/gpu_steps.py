@@ -26,7 +26,7 @@ def training_steps(place: str, sizes: Sizes) -> Iterator[Work]:
         ours = _step(minidl, ArticleNet(), place, batch)
         yield _work(f"article network, training step, batch {batch}", ours, theirs)
     batch = sizes.resnet_batch
-    theirs = _step(torch, _on_torch(resnet).resnet18(10), "cuda", batch) if with_peer else None
+    theirs = _step(torch, on_torch(resnet).resnet18(10), "cuda", batch) if with_peer else None
     ours = _step(minidl, resnet.resnet18(10), place, batch)
     yield _work(f"ResNet-18, training step, batch {batch}", ours, theirs)
 
@@ -52,7 +52,7 @@ def _step(library: Any, model: Any, place: str, batch: int) -> Callable:
     return step
 
 
-def _on_torch(module: types.ModuleType) -> types.ModuleType:
+def on_torch(module: types.ModuleType) -> types.ModuleType:
     """The module's own source with PyTorch in minidl's place: the same network."""
     twin = types.ModuleType("twin")
     source = Path(module.__file__).read_text()

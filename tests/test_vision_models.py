@@ -1,23 +1,11 @@
 """Networks for pictures, beside the same source run on PyTorch."""
 
-import types
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import minidl
+from benchmarks.gpu_steps import on_torch
 from minidl.vision import models
-
-
-def on_torch(module):
-    """The module's own source with PyTorch in minidl's place."""
-    source = Path(module.__file__).read_text()
-    assert "from minidl import nn" in source
-    twin = types.ModuleType("twin")
-    exec(source.replace("from minidl import nn", "from torch import nn"), vars(twin))
-    return twin
-
 
 FAMILIES = {
     "resnet18": models.resnet,

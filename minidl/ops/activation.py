@@ -28,12 +28,12 @@ def relu(input):
 
 
 @op
-def _relu_grad(g, y):
+def relu_grad(g, y):
     return kernels.relu_grad(g, y)
 
 
-relu.vjp(lambda g, y, _x: _relu_grad(g, y))
-_relu_grad.vjp(lambda gg, _result, _g, y: _relu_grad(gg, y))
+relu.vjp(lambda g, y, _x: relu_grad(g, y))
+relu_grad.vjp(lambda gg, _result, _g, y: relu_grad(gg, y))
 
 
 @op

@@ -20,7 +20,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import op
-from minidl.ops.activation import _relu_grad
+from minidl.ops.activation import relu_grad
 from minidl.ops.pair import Pair, Sizes, pair, single
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, squeeze, unsqueeze
@@ -69,7 +69,7 @@ _rules = (
 )
 _conv2d.vjp(*_rules)
 _rectified_conv2d.vjp(*_rules)
-_rectified.vjp(lambda g, y, _x: _relu_grad(g, y))
+_rectified.vjp(lambda g, y, _x: relu_grad(g, y))
 _conv2d_input_grad.vjp(
     lambda g, _y, _grad, w, _shape, *how: _conv2d(g, w, None, *how),
     lambda g, _y, grad, _w, _shape, *how: _conv2d_weight_grad(grad, g, _w.shape, *how),

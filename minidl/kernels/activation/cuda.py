@@ -20,7 +20,7 @@ def relu(x: Any) -> Any:
     """See `minidl.kernels.activation.reference.relu`."""
     if x.dtype not in FLOATING:
         return reference.relu(x)
-    return _launch("relu", x, xp(x).ascontiguousarray(x), np.int64(x.size))
+    return _launch("relu", x, contiguous(x), np.int64(x.size))
 
 
 def relu_grad(g: Any, y: Any) -> Any:
@@ -42,7 +42,7 @@ def activation_grad(g: Any, x: Any, bias: Any, name: str, parameters: tuple[floa
     """See `minidl.kernels.activation.reference.activation_grad`."""
     if not _covered(x, g, bias):
         return reference.activation_grad(g, x, bias, name, parameters)
-    g = xp(g).ascontiguousarray(g)
+    g = contiguous(g)
     return _launch("activation_grad", x, _KINDS[name], g, *_arguments(bias, parameters, x))
 
 

@@ -11,7 +11,7 @@ from minidl.kernels.conv.geometry import TENSOR_CORES, TENSOR_TILES, TILES, How,
 from minidl.kernels.conv.memory import axes, empty_like, flat, settled
 from minidl.kernels.conv.parts import sum_of_parts
 from minidl.kernels.conv.reference import Padding, Pair, output_size
-from minidl.kernels.cuda import FLOATING, Source, ctype
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype
 from minidl.kernels.cuda.tensor_cores import variants
 
 _source = Source(
@@ -36,7 +36,7 @@ def conv2d(
     shape = len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     if not _covered(x, w, shape, padding, groups):
         return reference.conv2d(x, w, bias, stride, padding, dilation, groups, relu)
-    x, w, bias = settled(x), settled(w), None if bias is None else xp(bias).ascontiguousarray(bias)
+    x, w, bias = settled(x), settled(w), None if bias is None else contiguous(bias)
     y, how = empty_like(x, shape), How(stride, padding, dilation, groups)
     if depthwise.suits(w.shape, groups):
         depthwise.conv2d(x, w, bias, y, how, relu)

@@ -15,8 +15,7 @@ from minidl.kernels.cuda.arguments import converted
 
 INCLUDE = Path(__file__).parent / "include"
 _INCLUDE_LINE = re.compile(r'^#include "(.+)"$')
-_CTYPES = {"float16": "__half", "float32": "float", "float64": "double", "int64": "long long"}
-_CTYPES |= {"uint8": "unsigned char", "int32": "int", "bool": "bool"}
+_CTYPES = {"float16": "__half", "float32": "float", "float64": "double"}
 
 FLOATING = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
 """The dtypes of most kernels."""

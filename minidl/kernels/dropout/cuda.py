@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
 from minidl.kernels.dropout import reference
 
 _source = Source(__file__, "dropout.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
@@ -25,5 +25,5 @@ def dropout(x: Any, p: float, key: int, counter: int) -> Any:
     numbers = np.int64(x.size), np.uint64(key), np.uint64(counter), np.uint32(threshold), scale
     kernel = _source.kernel("dropout", x, ELEMENT=ctype(x.dtype))
     blocks = grid_for(-(-x.size // 4), _THREADS)
-    kernel(blocks, (_THREADS,), (xp(x).ascontiguousarray(x), y, *numbers))
+    kernel(blocks, (_THREADS,), (contiguous(x), y, *numbers))
     return y

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl.backend import device_of, load_cupy, xp
-from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
 from minidl.kernels.matmul import reference
@@ -55,7 +55,7 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     c = xp(a).empty(shape, a.dtype)
     if b.ndim == 2:  # all rows of a at once
         a, batch = a.reshape(-1, a.shape[-1]), ()
-    bias = None if bias is None else xp(bias).ascontiguousarray(bias)
+    bias = None if bias is None else contiguous(bias)
     _multiply(_matrices(a, batch), _matrices(b, batch), bias, c, math.prod(batch))
     return c
 
@@ -92,7 +92,7 @@ def _matrices(x: Any, batch: tuple[int, ...]) -> Any:
 def _settled(x: Any) -> Any:
     """``x``, or a copy of it, with row-major or transposed matrices."""
     plain = x.flags.c_contiguous or x.swapaxes(-1, -2).flags.c_contiguous
-    return x if plain else xp(x).ascontiguousarray(x)
+    return x if plain else contiguous(x)
 
 
 def _multiply(a: Any, b: Any, bias: Any | None, c: Any, batches: int) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import float64, xp
-from minidl.kernels.cuda import FLOATING, Source, address, ctype, packed
+from minidl.backend import float64
+from minidl.kernels.cuda import FLOATING, Source, address, contiguous, ctype, packed
 from minidl.kernels.optim import reference
 
 _source = Source(__file__, "optim.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
@@ -105,7 +105,7 @@ def _launch(
     params: list[Any],
     *states: list[Any] | None,
 ) -> None:
-    grads = [xp(grad).ascontiguousarray(grad) for grad in grads]
+    grads = [contiguous(grad) for grad in grads]
     columns = [params, grads, *(arrays for arrays in states if arrays is not None)]
     kernel = _source.kernel(name, params[0], ELEMENT=ctype(params[0].dtype))
     for blocks, tensors in _tensors(columns):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Device, device_of, load_cupy, to_device, xp
-from minidl.kernels.cuda import FLOATING, Source, ctype, packed
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed
 from minidl.kernels.cuda.divisor import divisor
 from minidl.kernels.pool import reference
 from minidl.kernels.pool.reference import Pair, Windows
@@ -24,7 +24,7 @@ _MOST = 2**29
 def _flat(array: Any) -> Any:
     """(n, c, ...) as (planes, elements), in one piece."""
     planes = array.shape[0] * array.shape[1]
-    return xp(array).ascontiguousarray(array).reshape(planes, math.prod(array.shape[2:]))
+    return contiguous(array).reshape(planes, math.prod(array.shape[2:]))
 
 
 def _launch(name: str, arrays: list, threads: int, *how: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
 
 _source = Source(__file__, "special.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
 _THREADS = 256
@@ -18,5 +18,5 @@ def erf(x: Any) -> Any:
     y = xp(x).empty(x.shape, x.dtype)
     kernel = _source.kernel("error_function", x, ELEMENT=ctype(x.dtype))
     blocks = grid_for(-(-x.size * x.dtype.itemsize // 16), _THREADS)
-    kernel(blocks, (_THREADS,), (xp(x).ascontiguousarray(x), np.int64(x.size), y))
+    kernel(blocks, (_THREADS,), (contiguous(x), np.int64(x.size), y))
     return y
