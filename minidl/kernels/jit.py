@@ -22,6 +22,8 @@ import numba
 from numba.core import event
 from tqdm import tqdm
 
+from minidl.kernels.launch import tape
+
 # Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
@@ -90,11 +92,14 @@ class Threaded:
         self.parallel = parallel_jit(function)
         self.serial = jit(_renamed(function, function.__name__ + "_serial"))
 
-    def __call__(self, work: int, *args: object) -> object:
+    def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
+        if tape.note is not None:
+            tape.note(self, (work, *args))
         if work < THREAD_WORK or _state.serial or numba.get_num_threads() == 1:
-            return self.serial(*args)
-        return self.parallel(*args)
+            self.serial(*args)
+        else:
+            self.parallel(*args)
 
 
 def threaded(function: Callable) -> Threaded:

@@ -1,0 +1,64 @@
+"""Launches: the smallest steps of a computation, and how a plan gets hold of them.
+
+A kernel is a Python function around one or a few launches: it checks and arranges its
+arguments, allocates its result, and launches compiled code on it. For arrays of the same
+shapes all but the launches comes out the same every time. So `minidl.compile` runs a kernel
+once, notes its launches with the very arrays they got, and from then on repeats the launches
+alone.
+
+That is right for a kernel that keeps these rules, which it declares with ``@planned``:
+
+- it allocates with `empty`, and all that it writes, it writes in launches: compiled kernels,
+  or any function of arrays that is called through `launch`, such as ``launch(np.copyto, a, b)``;
+- it makes an array contiguous with `contiguous`;
+- which launches it makes, and with which numbers, depends on shapes, dtypes and options
+  alone, never on values.
+
+A kernel that does not is called as a whole in every repetition.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class _Tape(threading.local):
+    """Where this thread's launches are noted; nowhere unless a plan is being made."""
+
+    note: Callable[[Callable, tuple], None] | None = None
+    allocate: Callable[[tuple[int, ...], Any], np.ndarray] = staticmethod(np.empty)
+
+
+tape = _Tape()
+
+
+def planned(kernel: Callable) -> Callable:
+    """Declare that ``kernel`` keeps the rules above."""
+    kernel.planned = True
+    return kernel
+
+
+def launch(function: Callable, *args: Any) -> None:
+    """Call ``function``, which writes its results into some of ``args``."""
+    if tape.note is not None:
+        tape.note(function, args)
+    function(*args)
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of the host with arbitrary contents, from the memory of the plan if one is made."""
+    return tape.allocate(shape, dtype)
+
+
+def contiguous(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """``array`` in row-major order and of ``dtype``: itself if it is so already, else a copy."""
+    dtype = array.dtype if dtype is None else np.dtype(dtype)
+    if array.flags.c_contiguous and array.dtype == dtype:
+        return array
+    copy = empty(array.shape, dtype)
+    launch(np.copyto, copy, array, "unsafe")
+    return copy
