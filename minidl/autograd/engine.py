@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.graph import Leaf, Node, TensorBase, check_view, describe, wrap
-from minidl.autograd.mode import set_grad_enabled
+from minidl.autograd.mode import run, set_grad_enabled
 
 
 def add_hook(tensor: TensorBase, hook: Callable) -> RemovableHandle:
@@ -133,7 +133,7 @@ def _start(tensor: TensorBase, gradient: Any) -> TensorBase:
                 f"backward from {describe([tensor])}, which is not a scalar: reduce it first "
                 "(mean() or sum()), or pass the gradient it should start from"
             )
-        return wrap(np.ones_like(tensor.array))
+        return wrap(run("ones", np.ones_like, tensor.array))
     _check_gradient(gradient, tensor.array.shape, f"backward from {describe([tensor])} got")
     return gradient.to(tensor.array.dtype)
 

@@ -7,6 +7,7 @@ last tensor frees the graph at once; there is no reference cycle for a collector
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minidl.autograd.mode import change
 from minidl.backend import device_of
 
 
@@ -115,7 +117,7 @@ class Leaf:
             elif gradient.node is not None or tensor.grad.node is not None:
                 tensor.grad = tensor.grad + gradient
             else:
-                tensor.grad.array += gradient.array
+                change("accumulate", operator.iadd, tensor.grad.array, gradient.array)
                 tensor.grad.version[0] += 1
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from minidl.autograd.engine import grad
 from minidl.autograd.graph import Edge, Node, TensorBase, describe, wrap
-from minidl.autograd.mode import mode
+from minidl.autograd.mode import mode, run
 from minidl.backend import CPU, device_of, out_of_memory
 
 
@@ -85,7 +85,10 @@ class Op:
             args, static = self.bind(args, static), {}
         arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
         try:
-            result = self.forward(*arrays, **static)
+            if mode.observer is None:
+                result = self.forward(*arrays, **static)
+            else:
+                result = mode.observer.call(self.name, self.forward, tuple(arrays), static)
         except Exception as error:
             return self.rescued(error, args, static)
         if isinstance(result, tuple):
@@ -222,7 +225,10 @@ class FusedOp(Op):
             args = self.bind(args, static)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
         try:
-            result, residuals = self.forward(*arrays)
+            if mode.observer is None:
+                result, residuals = self.forward(*arrays)
+            else:
+                result, residuals = mode.observer.call(self.name, self.forward, tuple(arrays), {})
         except Exception as error:
             return self.rescued(error, args, {})
         outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
@@ -247,7 +253,7 @@ class FusedOp(Op):
             return self.differentiate_reference(node, g, edges)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
         try:
-            gradients = self.kernel(g.array, node.residuals, *arrays)
+            gradients = run(f"{self.name} backward", self.kernel, g.array, node.residuals, *arrays)
         except MemoryError as error:
             call = f"the gradient of {self.name}({describe(node.args)})"
             raise out_of_memory(error, call) from None

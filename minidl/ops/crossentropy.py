@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import describe, fused
+from minidl.autograd import change, describe, fused
 from minidl.backend import device_of, int64, xp
 from minidl.ops.comparison import where
 from minidl.ops.elementwise import to
@@ -58,12 +58,16 @@ def _checked_labels(name: str, input: Any, target: Any) -> Any:
 
 def _check_range(name: str, input: Any, target: Any, ignore_index: int) -> None:
     """IndexError if a label is neither a class nor the one to ignore."""
-    labels, classes = target.array, input.shape[_class_dim(input)]
+    call, classes = f"{name}({describe([input, target])})", input.shape[_class_dim(input)]
+    change("check labels", _check_labels, target.array, classes, ignore_index, call)
+
+
+def _check_labels(labels: Any, classes: int, ignore_index: int, call: str) -> None:
     wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
     if wrong.any():
         raise IndexError(
-            f"{name}({describe([input, target])}): label {labels[wrong][0]} is outside "
-            f"0..{classes - 1}, the range for {classes} classes"
+            f"{call}: label {labels[wrong][0]} is outside 0..{classes - 1}, the range for "
+            f"{classes} classes"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import describe, fused, op
+from minidl.autograd import change, describe, fused, op
 from minidl.ops.elementwise import rsqrt
 from minidl.ops.reduce import mean, sum
 from minidl.ops.shape import reshape
@@ -196,7 +196,8 @@ def _move_running(
     """The running statistics a step of ``momentum`` towards the batch's, out of the graph."""
     running = running_mean, running_var
     arrays = (None if tensor is None else tensor.array for tensor in running)
-    kernels.move_running(centre.array, variance.array, *arrays, momentum, count)
+    statistics = centre.array, variance.array, *arrays
+    change("move_running", kernels.move_running, *statistics, momentum, count)
     for tensor in running:
         if tensor is not None:
             tensor.version[0] += 1

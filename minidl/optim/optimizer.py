@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from minidl.autograd import enable_grad
+from minidl.autograd import change, enable_grad
 from minidl.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -114,7 +114,7 @@ class Optimizer:
                 gradients = [param.grad.array for param in params]
                 if group["maximize"]:
                     gradients = [-gradient for gradient in gradients]
-                self.update(params, gradients, group)
+                change(f"{type(self).__name__}.step", self.update, params, gradients, group)
                 for param in params:
                     param.version[0] += 1
         return loss
