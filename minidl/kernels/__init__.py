@@ -30,7 +30,7 @@ from minidl.kernels.pool import (
 )
 from minidl.kernels.random import philox
 from minidl.kernels.reduce import reduce_max, reduce_mean, reduce_min, reduce_sum
-from minidl.kernels.registry import Kernel, kernels, table, use_kernels
+from minidl.kernels.registry import Kernel, active_sets, kernels, table, use_kernels
 from minidl.kernels.softmax import (
     cross_entropy,
     cross_entropy_grad,
