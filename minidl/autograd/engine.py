@@ -197,12 +197,12 @@ def _run_hooks(node: Any, slots: dict) -> None:
 
 def _reachable(roots: list) -> list:
     """All nodes behind the roots, each before those that it depends on."""
-    seen = set(roots)
+    seen = dict.fromkeys(roots)  # in the order in which they are found: every run the same
     stack = list(seen)
     while stack:
         for edge in stack.pop().edges:
             if edge.node not in seen:
-                seen.add(edge.node)
+                seen[edge.node] = None
                 stack.append(edge.node)
     return sorted(seen, key=attrgetter("order"), reverse=True)
 

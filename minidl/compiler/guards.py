@@ -43,22 +43,26 @@ class Witness:
     """Sees which functions a run enters, and with what arguments."""
 
     def __init__(self) -> None:
-        self.frames: dict[CodeType, list[tuple[dict, dict]]] = {}
+        self.frames: dict[CodeType, list[tuple[dict, dict, dict]]] = {}
 
     def __enter__(self) -> Witness:
-        self.previous = sys.getprofile()
+        self.previous, self.collects = sys.getprofile(), gc.isenabled()
+        gc.disable()  # what it calls at any time has nothing to do with the run
         sys.setprofile(self._entered)
         return self
 
     def __exit__(self, *exception: object) -> None:
         sys.setprofile(self.previous)
+        if self.collects:
+            gc.enable()
 
     def _entered(self, frame: FrameType, event: str, _argument: Any) -> None:
         code = frame.f_code
         if event == "call" and (is_users(code) or _of_module(frame)):
             seen = self.frames.setdefault(code, [])
             if len(seen) < _MOST:
-                seen.append((frame.f_globals, dict(frame.f_locals)))
+                f_locals = dict(frame.f_locals)
+                seen.append((frame.f_globals, f_locals, _variables(code, f_locals)))
 
 
 def _of_module(frame: FrameType) -> bool:
@@ -154,8 +158,8 @@ def guards_of(witness: Witness) -> Guards:
     """A guard for each thing that the functions seen by ``witness`` can have looked at."""
     search = _Search(witness)
     for code, frames in witness.frames.items():
-        for f_globals, f_locals in frames:
-            search.look(code, f_globals, f_locals)
+        for seen in frames:
+            search.look(code, *seen)
     return Guards(search.found.values())
 
 
@@ -166,7 +170,7 @@ class _Search:
         self.found: dict[tuple[int, str], Guard] = {}
         self.inner = {c for code in witness.frames for c in code.co_consts if _is_code(c)}
 
-    def look(self, code: CodeType, f_globals: dict, f_locals: dict) -> None:
+    def look(self, code: CodeType, f_globals: dict, f_locals: dict, cells: dict) -> None:
         """Guard what a call of ``code`` saw."""
         names = _names(code)
         if is_own(code):  # a method of a module
@@ -176,7 +180,10 @@ class _Search:
         for name in names & f_globals.keys():
             self.add(f_globals.get, name, id(f_globals), name, f"global {name!r}", code)
             reached.append(f_globals[name])
-        reached += self.variables(code, f_locals)
+        if code not in self.inner:  # functions that the run defines have variables of the run
+            for name, cell in cells.items():
+                self.add(_content, cell, id(cell), name, f"variable {name!r}", code)
+                reached.append(cell.cell_contents)
         self.attributes(reached, names, code)
 
     def add(
@@ -186,21 +193,6 @@ class _Search:
         if (owner, name) not in self.found:
             place = f"{code.co_filename}:{_line_of(code, name)}"
             self.found[owner, name] = Guard(get, key, what, place, soft)
-
-    def variables(self, code: CodeType, f_locals: dict) -> Iterator[Any]:
-        """Guard the variables of enclosing functions that a call saw; yields their values.
-
-        Not those of a function that the run itself has defined: every run makes them anew.
-        """
-        seen = [f_locals.get(name) for name in code.co_freevars]
-        if code in self.inner or not seen:
-            return
-        for cells in map(_cells, gc.get_referrers(code)):
-            # several functions may be made of one code; the one that ran saw these values
-            if list(map(is_, map(_content, cells), seen)) == [True] * len(seen):
-                for name, cell in zip(code.co_freevars, cells):
-                    self.add(_content, cell, id(cell), name, f"variable {name!r}", code)
-                yield from seen
 
     def attributes(self, reached: list, names: set[str], code: CodeType) -> None:
         """Guard the attributes called by one of ``names`` of all that is reached by them."""
@@ -214,22 +206,37 @@ class _Search:
                 reached += value[:_MOST]
             elif isinstance(value, dict):
                 reached += list(value.values())[:_MOST]
-            for space in (getattr(value, "__dict__", {}), *_class_spaces(value)):
-                for name in names & space.keys():
-                    what = f"{type(value).__name__}.{name}"
-                    soft = isinstance(value, Module)
-                    self.add(space.get, name, id(space), name, what, code, soft)
-                    reached.append(space[name])
+            reached += self.attributes_of(value, names, code)
+
+    def attributes_of(self, value: Any, names: set[str], code: CodeType) -> Iterator[Any]:
+        """Guard the attributes of one object, and of its class, called by one of ``names``."""
+        own = getattr(value, "__dict__", {})
+        for space in (own, *_class_spaces(value)):
+            for name in names & space.keys():
+                what = f"{type(value).__name__}.{name}"
+                soft = isinstance(value, Module)
+                for place in (own, space):  # one of its own would hide that of its class
+                    self.add(place.get, name, id(place), name, what, code, soft)
+                yield space[name]
 
 
 def _says_nothing(value: Any) -> bool:
     return is_array(value) or isinstance(value, _OPAQUE)
 
 
-def _cells(function: Any) -> tuple[CellType, ...]:
-    """The cells of a function, if none is empty."""
-    cells = getattr(function, "__closure__", None) or ()
-    return () if any(cell == CellType() for cell in cells) else cells
+def _variables(code: CodeType, f_locals: dict) -> dict[str, CellType]:
+    """The cells of the variables that a call sees of the functions around its own."""
+    if not code.co_freevars:
+        return {}
+    seen = [f_locals.get(name) for name in code.co_freevars]
+    for function in gc.get_referrers(code):
+        cells = getattr(function, "__closure__", None) or ()
+        if any(cell == CellType() for cell in cells):  # an empty one
+            continue
+        # several functions may be made of one code; the one that runs sees these values
+        if list(map(is_, map(_content, cells), seen)) == [True] * len(seen):
+            return dict(zip(code.co_freevars, cells))
+    return {}
 
 
 def _is_code(value: Any) -> bool:

@@ -19,6 +19,7 @@ from minidl.autograd import Leaf, Observer, TensorBase
 from minidl.autograd.mode import mode
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError, users_line
+from minidl.compiler.memory import root
 from minidl.compiler.structure import mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.random import Generator
@@ -95,6 +96,8 @@ class Recorder(Observer):
         if not is_array(leaf):
             return leaf
         value = self.known.get(id(leaf))
+        if value is None and type(leaf) is np.ndarray and not root(leaf).flags.writeable:
+            return leaf  # a table of the engine's: a constant
         return self._held(leaf) if value is None else value
 
     def _held(self, array: Any) -> Value:

@@ -238,6 +238,8 @@ def _equal_windows(size: int, out: int) -> np.ndarray:
 
 
 def _averaged(input: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray) -> Any:
+    for table in (rows, columns, scale):
+        table.flags.writeable = False  # nobody changes it, and a compiled step may rely on it
     if input.ndim == 4:
         return _avg_pool2d(input, rows, columns, scale)
     return squeeze(_avg_pool2d(unsqueeze(input, 0), rows, columns, scale), 0)
