@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import is_array
+from minidl.compiler.fusion import fuse
 from minidl.compiler.memory import Allocations, root
 from minidl.compiler.program import (
     Program,
@@ -50,6 +51,7 @@ class Plan:
     """
 
     def __init__(self, trace: Trace):
+        fuse(trace)
         allocations = Allocations()
         draft = _Layout(trace, allocations, None)
         allocations.settle(draft.lives())

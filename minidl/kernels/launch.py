@@ -86,3 +86,9 @@ def contiguous(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     copy = empty(array.shape, dtype)
     launch(np.copyto, copy, array, "unsafe")
     return copy
+
+
+def unplanned(function: Callable, *args: Any) -> Any:
+    """Call a function that keeps none of the rules: the kernel is then repeated as a whole."""
+    tape.complete = False
+    return function(*args)
