@@ -38,7 +38,7 @@ class Recorder(Observer):
     """
 
     def __init__(self, inputs: list[Any]):
-        tensors = [t for t in gc.get_objects() if isinstance(t, TensorBase)]
+        tensors = [t for t in gc.get_objects() if issubclass(type(t), TensorBase)]
         self.owners: dict[int, list] = defaultdict(list)
         for tensor in tensors:
             if hasattr(tensor, "array"):
