@@ -51,7 +51,8 @@ class Recorder(Observer):
     # ----------------------------------------------------------------- what the engine tells
 
     def call(self, name: str, function: Callable, args: tuple, options: dict[str, Any]) -> Any:
-        call = self._noted(name, function, args, options, changes=False)
+        changes = getattr(function, "changes", False)
+        call = self._noted(name, function, args, options, changes)
         result = mapped(_array_of, self._alone(function, args, options))
         if isinstance(getattr(function, "__self__", None), Generator):
             result = mapped(_drawn, result)
