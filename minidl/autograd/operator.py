@@ -19,12 +19,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl.autograd.engine import grad
-from minidl.autograd.graph import Edge, Node, TensorBase, describe, wrap
+from minidl.autograd.graph import Edge, Node, Spec, TensorBase, check_view, describe, wrap
 from minidl.autograd.mode import mode, run
 from minidl.backend import CPU, device_of, out_of_memory
 
@@ -45,6 +45,14 @@ class Rule:
         return self.needs_argument[min(position, len(self.needs_argument) - 1)]
 
 
+class Plan(NamedTuple):
+    """What to keep of a call, which depends on the arguments that are in the graph."""
+
+    wanted: frozenset[int]  # those of them that have a rule
+    needed: frozenset[int]  # the arguments whose values a rule needs
+    keeps_result: bool  # whether one needs the result's
+
+
 class Op:
     """An operator: a pure function of arrays, and a differentiable rule per argument."""
 
@@ -55,9 +63,8 @@ class Op:
         self.name = forward.__name__.strip("_")
         self.view = view
         self.rules: list[Rule | None] = []
-        self.wanted: list[int] = []
         self.each: Rule | None = None
-        self.plans: dict[tuple, tuple[set[int], bool]] = {}
+        self.plans: dict[int, Plan] = {}
         parameters = inspect.signature(forward).parameters.values()
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.names = tuple(p.name for p in parameters)
@@ -69,7 +76,7 @@ class Op:
         ``rule(g, y, *arguments)`` is the product of ``g`` with the Jacobian in that argument.
         """
         self.rules = [Rule(rule) if rule else None for rule in rules]
-        self.wanted = [i for i, rule in enumerate(rules) if rule]
+        self.plans.clear()
 
     def vjp_each(self, rule: Callable) -> Callable:
         """Declare one rule for all tensors of ``op(*tensors, option=...)``.
@@ -77,13 +84,14 @@ class Op:
         ``rule(g, y, *tensors, i=..., option=...)`` is the rule of tensor ``i``.
         """
         self.each = Rule(rule)
+        self.plans.clear()
         return rule
 
     def apply(self, args: tuple, static: dict) -> Any:
         """Run on the arguments' arrays and, if a gradient may be asked for, record it."""
         if not self.variadic and (static or len(args) != len(self.names)):
             args, static = self.bind(args, static), {}
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
+        arrays, graph = _unpacked(args)
         try:
             if mode.observer is None:
                 result = self.forward(*arrays, **static)
@@ -99,9 +107,9 @@ class Op:
         if self.view:
             self.share_version(args[0], outputs)
         if mode.enabled:
-            edges = self.edges(args)
-            if edges:
-                self.record(args, static, edges, outputs)
+            plan = self.plans.get(graph) or self.plan(graph)
+            if plan.wanted:
+                self.record(args, static, plan, outputs)
         return outputs if self.multiple else outputs[0]
 
     def bind(self, args: tuple, named: dict) -> tuple:
@@ -144,37 +152,51 @@ class Op:
         kind = next(kinds, None)
         return error if kind is None else kind(f"{call}: {error}")
 
-    def edges(self, args: tuple) -> list[Edge]:
-        """The arguments that want a gradient and have a rule."""
-        wanted = range(len(args)) if self.each else self.wanted
-        return [
-            Edge(i, args[i])
-            for i in wanted
-            if isinstance(args[i], TensorBase) and args[i].node is not None
-        ]
+    def plan(self, graph: int) -> Plan:
+        """What to keep of calls whose arguments stand in the graph as `_unpacked` says."""
+        places = [digit == "1" for digit in f"{graph:b}"[1:]]
+        wanted = [i for i, inside in enumerate(places) if inside and self.rule(i)]
+        rules = [self.rule(i) for i in wanted]
+        needed = {i for i in range(len(places)) if any(rule.needs(i) for rule in rules)}
+        plan = Plan(frozenset(wanted), frozenset(needed), any(rule.needs_result for rule in rules))
+        self.plans[graph] = plan
+        return plan
 
-    def record(self, args: tuple, static: dict, edges: list[Edge], outputs: tuple) -> None:
+    def rule(self, position: int) -> Rule | None:
+        """The rule of the argument at ``position``."""
+        if self.each:
+            return self.each
+        return self.rules[position] if position < len(self.rules) else None
+
+    def record(self, args: tuple, kept: Any, plan: Plan, outputs: tuple) -> None:
         """Put a node behind the outputs that can have a gradient."""
-        unneeded, keep_results = self.plan(len(args), edges)
-        node = Node(self, list(args), static, edges)
+        wanted, needed, keeps_result = plan
+        saved, edges, versions, results = [], [], [], []
         for i, arg in enumerate(args):
             if isinstance(arg, TensorBase):
-                node.save_argument(i, arg, values=i not in unneeded)
+                if arg.view_version is not None:
+                    check_view(arg)
+                edge = None
+                if i in wanted:
+                    edge = Edge(i, arg)
+                    edges.append(edge)
+                if i in needed:
+                    versions.append((arg.version, arg.version[0]))
+                else:
+                    arg = edge or Spec(arg.array)
+            saved.append(arg)
+        node = Node(self, saved, edges, kept)
         for i, out in enumerate(outputs):
-            node.save_output(out, values=keep_results)
-            if out.array.dtype.kind == "f":
+            array = out.array
+            if array.dtype.kind == "f":
                 out.node, out.output = node, i
-
-    def plan(self, count: int, edges: list[Edge]) -> tuple[set[int], bool]:
-        """Which of ``count`` arguments no rule of these edges needs; whether one needs y."""
-        key = count
-        for edge in edges:
-            key = (key, edge.position)
-        if key not in self.plans:
-            rules = [self.each or self.rules[edge.position] for edge in edges]
-            unneeded = {i for i in range(count) if not any(rule.needs(i) for rule in rules)}
-            self.plans[key] = unneeded, any(rule.needs_result for rule in rules)
-        return self.plans[key]
+            if keeps_result:
+                results.append(array)
+                versions.append((out.version, out.version[0]))
+            else:
+                results.append(Spec(array))
+        node.versions = versions
+        node.results = results if self.multiple else results[0]
 
     def share_version(self, source: TensorBase, outputs: tuple) -> None:
         """Outputs that look into the source's memory count its in-place changes."""
@@ -186,11 +208,14 @@ class Op:
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
         """Run the rules of the arguments behind ``edges``."""
-        y = node.results()
+        y = node.restored()
         if self.each:
             rule = self.each.function
-            return [rule(g, y, *node.args, i=edge.position, **node.static) for edge in edges]
-        return [self.rules[edge.position].function(g, y, *node.args) for edge in edges]
+            return [rule(g, y, *node.args, i=edge.position, **node.kept) for edge in edges]
+        found = []
+        for edge in edges:
+            found.append(self.rules[edge.position].function(g, y, *node.args))
+        return found
 
 
 class FusedOp(Op):
@@ -204,17 +229,23 @@ class FusedOp(Op):
         super().__init__(forward)
         self.reference = reference
         self.kernel: Callable | None = None
+        self.chooses = False  # whether the kernel wants to know which gradients are wanted
+        self.wanted: list[int] = []
 
     def backward(self, *arguments: str) -> Callable:
         """Declare the backward kernel; it returns one array (or None) per named argument.
 
         ``kernel(g, residuals, *args)`` gets arrays: the gradient of the first result, what
-        the forward function returned beside its results, and the arguments.
+        the forward function returned beside its results, and the arguments. One that has a
+        parameter ``wanted`` is told which of the named arguments want their gradients, and
+        may return None for the others.
         """
         self.wanted = [self.names.index(name) for name in arguments]
+        self.plans.clear()
 
         def declare(kernel: Callable) -> Callable:
             self.kernel = kernel
+            self.chooses = "wanted" in inspect.signature(kernel).parameters
             return kernel
 
         return declare
@@ -223,7 +254,7 @@ class FusedOp(Op):
         """Run the forward kernel, which returns ``(result, residuals)``."""
         if static or len(args) != len(self.names):
             args = self.bind(args, static)
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
+        arrays, graph = _unpacked(args)
         try:
             if mode.observer is None:
                 result, residuals = self.forward(*arrays)
@@ -233,32 +264,37 @@ class FusedOp(Op):
             return self.rescued(error, args, {})
         outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
         if mode.enabled:
-            edges = self.edges(args)
-            if edges:
-                self.record(args, residuals, edges, outputs[0])
+            plan = self.plans.get(graph) or self.plan(graph)
+            if plan.wanted:
+                self.record(args, residuals, plan, outputs[:1])
         return outputs if isinstance(result, tuple) else outputs[0]
 
-    def record(self, args: tuple, residuals: Any, edges: list[Edge], out: TensorBase) -> None:
-        node = Node(self, list(args), {}, edges)
-        node.residuals = residuals
-        for i, arg in enumerate(args):
-            if isinstance(arg, TensorBase):
-                node.save_argument(i, arg, values=True)
-        node.save_output(out, values=False)
-        out.node, out.output = node, 0
+    def plan(self, graph: int) -> Plan:
+        """All arguments' values are kept, for the kernel or for the composition; no result's."""
+        places = f"{graph:b}"[1:]
+        wanted = frozenset(i for i in self.wanted if places[i] == "1")
+        plan = self.plans[graph] = Plan(wanted, frozenset(range(len(places))), False)
+        return plan
 
     def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
         """The kernel's gradients; those of the composition when they will be differentiated."""
         if mode.enabled:
             return self.differentiate_reference(node, g, edges)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
+        options = {}
+        if self.chooses:
+            positions = [edge.position for edge in edges]
+            options["wanted"] = tuple(i in positions for i in self.wanted)
         try:
-            gradients = run(f"{self.name} backward", self.kernel, g.array, node.residuals, *arrays)
+            found = run(
+                f"{self.name} backward", self.kernel, g.array, node.kept, *arrays, **options
+            )
         except MemoryError as error:
             call = f"the gradient of {self.name}({describe(node.args)})"
             raise out_of_memory(error, call) from None
-        found = dict(zip(self.wanted, gradients))
-        return [None if found[e.position] is None else wrap(found[e.position]) for e in edges]
+        gradients = dict(zip(self.wanted, found))
+        found = [gradients[edge.position] for edge in edges]
+        return [None if gradient is None else wrap(gradient) for gradient in found]
 
     def differentiate_reference(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
         args = list(node.args)
@@ -268,6 +304,23 @@ class FusedOp(Op):
         result = result[0] if isinstance(result, tuple) else result
         inputs = [args[edge.position] for edge in edges]
         return list(grad(result, inputs, g, create_graph=True, allow_unused=True))
+
+
+def _unpacked(args: tuple) -> tuple[list, int]:
+    """The arguments with arrays for tensors, and which are in the graph.
+
+    The latter is a number: a 1, then a binary digit for each argument.
+    """
+    arrays, graph = [], 1
+    for arg in args:
+        graph += graph
+        if isinstance(arg, TensorBase):
+            arrays.append(arg.array)
+            if arg.node is not None:
+                graph += 1
+        else:
+            arrays.append(arg)
+    return arrays, graph
 
 
 def _is_number(arg: Any) -> bool:
@@ -281,9 +334,11 @@ operators: dict[str, Callable] = {}
 def _expose(primitive: Op) -> Callable:
     """The operator as a plain function, so that help(), signatures and methods just work."""
 
+    apply = primitive.apply
+
     @functools.wraps(primitive.forward)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return primitive.apply(args, kwargs)
+        return apply(args, kwargs)
 
     call.op = primitive
     operators[primitive.name] = call
