@@ -72,7 +72,7 @@ def backward(
     roots = _roots(tensors, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        _propagate(roots, retain)
+        _deliver(_propagate(roots, retain))
 
 
 def grad(
@@ -185,8 +185,8 @@ class _Gradients:
         return node, gradient if node.hooks is None else _hooked(node, gradient)
 
 
-def _propagate(roots: list, retain: bool) -> None:
-    """Run the rules from the roots down, and add the gradients of the leaves to their ``grad``."""
+def _propagate(roots: list, retain: bool) -> dict[Leaf, TensorBase]:
+    """Run the rules from the roots down; the gradients of the leaves."""
     gradients = _Gradients(roots)
     while gradients.ages:
         node, gradient = gradients.next()
@@ -195,7 +195,7 @@ def _propagate(roots: list, retain: bool) -> None:
                 gradients.add(edge.node, edge.output, found)
         if not retain:
             node.release()
-    _deliver(gradients.waiting)
+    return gradients.waiting
 
 
 def _propagate_to(targets: set, roots: list, retain: bool) -> dict:
