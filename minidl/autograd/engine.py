@@ -226,7 +226,8 @@ def _deliver(gradients: dict[Leaf, TensorBase]) -> None:
         gradient = gradients.pop(leaf)
         if leaf.hooks is not None:
             gradient = _hooked(leaf, gradient)
-        leaf.accumulate(gradient, _holders(gradient) == _ONE_HOLDER and _is_whole(gradient))
+        owned = _holders(gradient) == _ONE_HOLDER and _is_whole(gradient)
+        leaf.accumulate(gradient, owned)
 
 
 def _holders(gradient: TensorBase) -> tuple[int, int]:
