@@ -63,6 +63,7 @@ class Op:
         self.name = forward.__name__.strip("_")
         self.view = view
         self.rules: list[Rule | None] = []
+        self.wanted: list[int] = []
         self.each: Rule | None = None
         self.plans: dict[int, Plan] = {}
         parameters = inspect.signature(forward).parameters.values()
@@ -76,6 +77,7 @@ class Op:
         ``rule(g, y, *arguments)`` is the product of ``g`` with the Jacobian in that argument.
         """
         self.rules = [Rule(rule) if rule else None for rule in rules]
+        self.wanted = [i for i, rule in enumerate(rules) if rule]
         self.plans.clear()
 
     def vjp_each(self, rule: Callable) -> Callable:
@@ -154,19 +156,14 @@ class Op:
 
     def plan(self, graph: int) -> Plan:
         """What to keep of calls whose arguments stand in the graph as `_unpacked` says."""
-        places = [digit == "1" for digit in f"{graph:b}"[1:]]
-        wanted = [i for i, inside in enumerate(places) if inside and self.rule(i)]
-        rules = [self.rule(i) for i in wanted]
-        needed = {i for i in range(len(places)) if any(rule.needs(i) for rule in rules)}
+        inside = [digit == "1" for digit in f"{graph:b}"[1:]]
+        positions = range(len(inside))
+        wanted = [i for i in (positions if self.each else self.wanted) if inside[i]]
+        rules = [self.each or self.rules[i] for i in wanted]
+        needed = [i for i in positions if any(rule.needs(i) for rule in rules)]
         plan = Plan(frozenset(wanted), frozenset(needed), any(rule.needs_result for rule in rules))
         self.plans[graph] = plan
         return plan
-
-    def rule(self, position: int) -> Rule | None:
-        """The rule of the argument at ``position``."""
-        if self.each:
-            return self.each
-        return self.rules[position] if position < len(self.rules) else None
 
     def record(self, args: tuple, kept: Any, plan: Plan, outputs: tuple) -> None:
         """Put a node behind the outputs that can have a gradient."""
@@ -230,7 +227,6 @@ class FusedOp(Op):
         self.reference = reference
         self.kernel: Callable | None = None
         self.chooses = False  # whether the kernel wants to know which gradients are wanted
-        self.wanted: list[int] = []
 
     def backward(self, *arguments: str) -> Callable:
         """Declare the backward kernel; it returns one array (or None) per named argument.
@@ -271,9 +267,9 @@ class FusedOp(Op):
 
     def plan(self, graph: int) -> Plan:
         """All arguments' values are kept, for the kernel or for the composition; no result's."""
-        places = f"{graph:b}"[1:]
-        wanted = frozenset(i for i in self.wanted if places[i] == "1")
-        plan = self.plans[graph] = Plan(wanted, frozenset(range(len(places))), False)
+        inside = f"{graph:b}"[1:]
+        wanted = frozenset(i for i in self.wanted if inside[i] == "1")
+        plan = self.plans[graph] = Plan(wanted, frozenset(range(len(inside))), False)
         return plan
 
     def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
