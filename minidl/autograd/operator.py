@@ -65,6 +65,7 @@ class Op:
         self.rules: list[Rule | None] = []
         self.wanted: list[int] = []
         self.each: Rule | None = None
+        self.kernel: Callable | None = None  # for all gradients at once
         self.plans: dict[int, Plan] = {}
         parameters = inspect.signature(forward).parameters.values()
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -88,6 +89,17 @@ class Op:
         self.each = Rule(rule)
         self.plans.clear()
         return rule
+
+    def vjp_kernel(self, kernel: Callable) -> Callable:
+        """Declare a function that has all gradients at once, for when the rules would be slower.
+
+        ``kernel(g, y, *arguments, wanted)`` gets arrays, or a `Spec` where the rules do without
+        the values, and whether each rule's gradient is wanted; it returns an array for each that
+        is, and anything for the others. The rules define what it computes, and are still what is
+        differentiated for derivatives of higher order.
+        """
+        self.kernel = kernel
+        return kernel
 
     def apply(self, args: tuple, static: dict) -> Any:
         """Run on the arguments' arrays and, if a gradient may be asked for, record it."""
@@ -204,7 +216,9 @@ class Op:
                 out.view_version = known
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        """Run the rules of the arguments behind ``edges``."""
+        """Run the rules of the arguments behind ``edges``, or the kernel in their place."""
+        if self.kernel is not None and not mode.enabled:
+            return self.differentiate_at_once(node, g, edges)
         y = node.restored()
         if self.each:
             rule = self.each.function
@@ -213,6 +227,23 @@ class Op:
         for edge in edges:
             found.append(self.rules[edge.position].function(g, y, *node.args))
         return found
+
+
+    def differentiate_at_once(self, node: Node, g: Any, edges: list[Edge]) -> list:
+        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
+        wanted = [False] * len(self.rules)
+        for edge in edges:
+            wanted[edge.position] = True
+        found = self.run_backward(node, g.array, node.results, *arrays, tuple(wanted))
+        return [wrap(found[edge.position]) for edge in edges]
+
+    def run_backward(self, node: Node, *args: Any) -> Any:
+        """What the kernel of the gradients returns for ``args``."""
+        try:
+            return run(f"{self.name} backward", self.kernel, *args)
+        except MemoryError as error:
+            call = f"the gradient of {self.name}({describe(node.args)})"
+            raise out_of_memory(error, call) from None
 
 
 class FusedOp(Op):
@@ -225,23 +256,18 @@ class FusedOp(Op):
     def __init__(self, forward: Callable, reference: Callable):
         super().__init__(forward)
         self.reference = reference
-        self.kernel: Callable | None = None
-        self.chooses = False  # whether the kernel wants to know which gradients are wanted
 
     def backward(self, *arguments: str) -> Callable:
         """Declare the backward kernel; it returns one array (or None) per named argument.
 
         ``kernel(g, residuals, *args)`` gets arrays: the gradient of the first result, what
-        the forward function returned beside its results, and the arguments. One that has a
-        parameter ``wanted`` is told which of the named arguments want their gradients, and
-        may return None for the others.
+        the forward function returned beside its results, and the arguments.
         """
         self.wanted = [self.names.index(name) for name in arguments]
         self.plans.clear()
 
         def declare(kernel: Callable) -> Callable:
             self.kernel = kernel
-            self.chooses = "wanted" in inspect.signature(kernel).parameters
             return kernel
 
         return declare
@@ -277,17 +303,7 @@ class FusedOp(Op):
         if mode.enabled:
             return self.differentiate_reference(node, g, edges)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
-        options = {}
-        if self.chooses:
-            positions = [edge.position for edge in edges]
-            options["wanted"] = tuple(i in positions for i in self.wanted)
-        try:
-            found = run(
-                f"{self.name} backward", self.kernel, g.array, node.kept, *arrays, **options
-            )
-        except MemoryError as error:
-            call = f"the gradient of {self.name}({describe(node.args)})"
-            raise out_of_memory(error, call) from None
+        found = self.run_backward(node, g.array, node.kept, *arrays)
         gradients = dict(zip(self.wanted, found))
         found = [gradients[edge.position] for edge in edges]
         return [None if gradient is None else wrap(gradient) for gradient in found]
@@ -358,6 +374,7 @@ def op(forward: Callable | None = None, *, view: bool = False) -> Callable:
     call = _expose(primitive)
     call.vjp = primitive.vjp
     call.vjp_each = primitive.vjp_each
+    call.vjp_kernel = primitive.vjp_kernel
     return call
 
 

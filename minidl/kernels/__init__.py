@@ -10,7 +10,7 @@ from minidl.kernels.augment import augment_pictures, stream_bits
 from minidl.kernels.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minidl.kernels.dropout import dropout
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
-from minidl.kernels.matmul import matmul
+from minidl.kernels.matmul import linear, linear_grad, matmul
 from minidl.kernels.norm import (
     channel_dot,
     group_normalize,
