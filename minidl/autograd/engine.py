@@ -267,12 +267,12 @@ def _hooked(node: Node | Leaf, gradient: Any) -> Any:
 
 def _leading_to(targets: set, roots: list) -> set:
     """Of the nodes behind the roots, the targets and all that depend on one."""
-    seen = set(roots)
+    seen = dict.fromkeys(roots)
     stack = list(seen)
     while stack:
         for edge in stack.pop().edges:
             if edge.node not in seen:
-                seen.add(edge.node)
+                seen[edge.node] = None
                 stack.append(edge.node)
     leading: set = set()
     for node in sorted(seen, key=attrgetter("order")):

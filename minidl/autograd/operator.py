@@ -60,6 +60,7 @@ class Op:
 
     def __init__(self, forward: Callable, view: bool = False):
         self.forward = forward
+        forward.is_view = view
         self.name = forward.__name__.strip("_")
         self.view = view
         self.rules: list[Rule | None] = []

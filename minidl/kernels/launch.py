@@ -19,8 +19,9 @@ A kernel that does not is called as a whole in every repetition.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,32 @@ class _Tape(threading.local):
 
     note: Callable[[Callable, tuple], None] | None = None
     allocate: Callable[[tuple[int, ...], Any], np.ndarray] = staticmethod(np.empty)
+    complete = True  # whether all kernels that ran were planned ones
 
 
 tape = _Tape()
+
+
+class Notes:
+    """The launches within a block of `noting`, and whether they are all that happened."""
+
+    def __init__(self) -> None:
+        self.launches: list[tuple[Callable, tuple]] = []
+        self.complete = True
+
+
+@contextlib.contextmanager
+def noting(allocate: Callable[[tuple[int, ...], Any], np.ndarray]) -> Iterator[Notes]:
+    """Within the block, this thread's launches are noted and `empty` is ``allocate``."""
+    notes, previous = Notes(), vars(tape).copy()
+    tape.note = lambda function, args: notes.launches.append((function, args))
+    tape.allocate, tape.complete = allocate, True
+    try:
+        yield notes
+    finally:
+        notes.complete = tape.complete
+        vars(tape).clear()
+        vars(tape).update(previous)
 
 
 def planned(kernel: Callable) -> Callable:
@@ -62,3 +86,9 @@ def contiguous(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     copy = empty(array.shape, dtype)
     launch(np.copyto, copy, array, "unsafe")
     return copy
+
+
+def unplanned(function: Callable, *args: Any) -> Any:
+    """Call a function that keeps none of the rules: the kernel is then repeated as a whole."""
+    tape.complete = False
+    return function(*args)

@@ -67,9 +67,14 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
     Arrays and tensors are copied where they are unless ``device`` says otherwise.
     """
+    data, place = data.array if isinstance(data, TensorBase) else data, _place(data, device)
+    return leaf(run("tensor", _copied, data, dtype, place), requires_grad)
+
+
+def _copied(data: Any, dtype: Any, place: Device) -> Any:
     array = _array(data, dtype)
-    moved = to_device(array, _place(data, device))
-    return leaf(moved.copy() if moved is array else moved, requires_grad)
+    moved = to_device(array, place)
+    return moved.copy() if moved is array else moved
 
 
 def _place(data: Any, device: Any) -> Device:

@@ -79,7 +79,8 @@ def _part(part: Any, module: ModuleType) -> Any:
     elif isinstance(part, bool | np.bool_):
         part = np.asarray(part)
     elif isinstance(part, list | tuple | range):
-        part = np.asarray(part, dtype=None if len(part) else int64)
+        part = np.array(part, dtype=None if len(part) else int64)
+        part.flags.writeable = False  # nobody changes it, and a compiled step may rely on it
     if isinstance(part, np.integer):
         return int(part)
     if is_array(part):
