@@ -41,6 +41,7 @@ from minidl.kernels.registry import Kernel, active_sets, kernels, table, use_ker
 from minidl.kernels.softmax import (
     cross_entropy,
     cross_entropy_grad,
+    first_wrong_label,
     log_softmax,
     log_softmax_grad,
     softmax,

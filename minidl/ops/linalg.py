@@ -7,6 +7,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import TensorBase, op
+from minidl.kernels.launch import planned
 from minidl.ops.operands import quiet
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, transpose, unsqueeze
@@ -21,6 +22,7 @@ def same_dtype(*arrays: Any) -> None:
 
 
 @op
+@planned
 @quiet
 def _matmul(input, other):
     same_dtype(input, other)
@@ -89,6 +91,7 @@ def outer(input: Any, vec2: Any) -> Any:
 
 
 @op
+@planned
 @quiet
 def linear(input, weight, bias=None):
     """``input @ weight.T + bias``: (..., in) with weight (out, in), bias (out,) -> (..., out)."""
@@ -109,6 +112,7 @@ linear.vjp(
 
 
 @linear.vjp_kernel
+@planned
 @quiet
 def _(g, _y, input, weight, _bias, wanted):
     x = _as_rows(input) if wanted[1] else None

@@ -18,7 +18,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minidl.kernels.jit import get_num_threads, is_single_threaded
-from minidl.kernels.launch import empty, launch, planned
+from minidl.kernels.launch import empty, launch, planned, unplanned
 from minidl.kernels.matmul import reference
 
 # Up to about this many multiply-adds BLAS starts no threads anyway.
@@ -76,7 +76,7 @@ def _threads() -> ThreadPoolExecutor:
 def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """See `minidl.kernels.matmul.reference.matmul`."""
     if min(a.ndim, b.ndim) < 2 or a.dtype != b.dtype or a.shape[-1] != b.shape[-2]:
-        return reference.matmul(a, b, bias)
+        return unplanned(reference.matmul, a, b, bias)
     batch = () if a.ndim == b.ndim == 2 else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     result = empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
     launch(_multiply, a, b, result)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.simd import fma, lanes, load, splat, store, zeros
+from minidl.kernels.conv.simd import add_products, lanes, load_at, splat, store_at, zero_tile
 from minidl.kernels.jit import jit, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned
 from minidl.kernels.matmul import reference
@@ -78,23 +78,15 @@ def _tile(a, at, row, term, b, start, step, terms, columns, c, to, down):
     Rows of a lie ``row`` apart and its terms ``term``, rows of c ``down`` apart and vectors
     ``step``: where there are fewer than four or three, 0 computes the same one again.
     """
-    a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = zeros(c)
+    tile, vectors = zero_tile(c, 12), (0, step, 2 * step)
     for t in range(terms):
-        p, q = start + t * columns, at + t * term
-        x0, x1, x2 = load(b, p), load(b, p + step), load(b, p + 2 * step)
-        v = splat(a[q])
-        a0, a1, a2 = fma(v, x0, a0), fma(v, x1, a1), fma(v, x2, a2)
-        v = splat(a[q + row])
-        b0, b1, b2 = fma(v, x0, b0), fma(v, x1, b1), fma(v, x2, b2)
-        v = splat(a[q + 2 * row])
-        c0, c1, c2 = fma(v, x0, c0), fma(v, x1, c1), fma(v, x2, c2)
-        v = splat(a[q + 3 * row])
-        d0, d1, d2 = fma(v, x0, d0), fma(v, x1, d1), fma(v, x2, d2)
-    for v0, v1, v2 in ((a0, a1, a2), (b0, b1, b2), (c0, c1, c2), (d0, d1, d2)):
-        store(c, to, v0)
-        store(c, to + step, v1)
-        store(c, to + 2 * step, v2)
-        to += down
+        q = at + t * term
+        numbers = splat(a, q), splat(a, q + row), splat(a, q + 2 * row), splat(a, q + 3 * row)
+        tile = add_products(tile, numbers, load_at(b, start + t * columns, vectors))
+    v, w = step, 2 * step
+    first, second = (0, v, w), (down, down + v, down + w)
+    third, fourth = (2 * down, 2 * down + v, 2 * down + w), (3 * down, 3 * down + v, 3 * down + w)
+    store_at(c, to, first + second + third + fourth, tile)
 
 
 @jit

@@ -107,11 +107,20 @@ def cross_entropy(
 
 
 def cross_entropy_grad(
-    g: Any, x: Any, labels: Any, weight: Any, smoothing: float, ignored: int, logsumexp: Any
+    g: Any,
+    x: Any,
+    labels: Any,
+    weight: Any,
+    smoothing: float,
+    ignored: int,
+    logsumexp: Any,
+    share: Any | None = None,
 ) -> Any:
     """See `minidl.kernels.softmax.reference.cross_entropy_grad`."""
     if x.dtype not in FLOATING or not x.size:
-        return reference.cross_entropy_grad(g, x, labels, weight, smoothing, ignored, logsumexp)
+        how = labels, weight, smoothing, ignored, logsumexp, share
+        return reference.cross_entropy_grad(g, x, *how)
+    g = reference.of_rows(g, share, len(x))
     one_for_all = g.strides == (0,)
     g = xp(g).ascontiguousarray(g[:1] if one_for_all else g).astype(x.dtype, copy=False)
     dx = xp(x).empty(x.shape, x.dtype)
