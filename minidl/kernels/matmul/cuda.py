@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl.backend import device_of, load_cupy, xp
+from minidl.kernels.activation import cuda as activation
 from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
 from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.matmul import reference
+from minidl.kernels.reduce import cuda as reduce
 
 TILES = {"float32": (SMALL, LARGE), "float16": (SMALL,), "float64": (SMALL,)}
 """The tiles that there are for each dtype."""
@@ -60,6 +62,24 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     bias = None if bias is None else contiguous(bias)
     _multiply(_matrices(a, batch), _matrices(b, batch), bias, c, math.prod(batch))
     return c
+
+
+def linear(x: Any, w: Any, bias: Any | None, relu: bool) -> Any:
+    """See `minidl.kernels.matmul.reference.linear`."""
+    y = matmul(x, w.T, bias)
+    return activation.relu(y) if relu else y
+
+
+def linear_grad(
+    g: Any, y: Any | None, x: Any | None, w: Any | None, wanted: tuple[bool, bool, bool]
+) -> tuple[Any | None, Any | None, Any | None]:
+    """See `minidl.kernels.matmul.reference.linear_grad`."""
+    g = g if y is None else activation.relu_grad(g, y)
+    return (
+        matmul(g, w) if wanted[0] else None,
+        matmul(g.T, x) if wanted[1] else None,
+        reduce.reduce_sum(g, (0,), False, g.dtype) if wanted[2] else None,
+    )
 
 
 def _covered(a: Any, b: Any, bias: Any | None) -> bool:

@@ -114,11 +114,20 @@ def cross_entropy(
 
 @planned
 def cross_entropy_grad(
-    g: Any, x: Any, labels: Any, weight: Any, smoothing: float, ignored: int, logsumexp: Any
+    g: Any,
+    x: Any,
+    labels: Any,
+    weight: Any,
+    smoothing: float,
+    ignored: int,
+    logsumexp: Any,
+    share: Any | None = None,
 ) -> Any:
     """See `minidl.kernels.softmax.reference.cross_entropy_grad`."""
     if x.dtype not in FLOATING or not x.size:
-        return reference.cross_entropy_grad(g, x, labels, weight, smoothing, ignored, logsumexp)
+        how = labels, weight, smoothing, ignored, logsumexp, share
+        return reference.cross_entropy_grad(g, x, *how)
+    g = reference.of_rows(g, share, len(x))
     one_for_all = g.strides == (0,)
     g = contiguous(g[:1] if one_for_all else g, x.dtype)
     dx = empty(x.shape, x.dtype, x)
