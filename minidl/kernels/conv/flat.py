@@ -354,7 +354,8 @@ def correlate(x, w, bias, y, code, size, groups, grid, after, skip):
     for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
         first = chunk * grid.pictures
         count = min(grid.pictures, x.shape[0] - first)
-        plane = (count * area + tile - 1) // tile * tile
+        # a line's last tile may reach over the end, where other filters' results begin
+        plane = (count * area + LONGEST + tile - 1) // tile * tile
         flat = _spread(x, first, count, height, width, grid)
         result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
         finished = np.empty(y.shape[1] + tile, y.dtype)
