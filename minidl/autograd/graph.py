@@ -7,6 +7,7 @@ last tensor frees the graph at once; there is no reference cycle for a collector
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import threading
 import weakref
@@ -90,6 +91,21 @@ class Spec:
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def alone(self) -> Spec:
+        """The shape and dtype of it, whatever else it is."""
+        return Spec(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return self.shape == other.shape and self.dtype == other.dtype
+
+    __hash__ = object.__hash__
 
 
 class Edge(Spec):

@@ -9,10 +9,11 @@ from minidl.kernels.conv import depthwise, geometry, reference, tensor_cores
 from minidl.kernels.conv.geometry import TENSOR_CORES, TENSOR_TILES, TILES, How, Launch
 from minidl.kernels.conv.memory import axes, empty_like, flat, settled
 from minidl.kernels.conv.parts import sum_of_parts
-from minidl.kernels.conv.reference import Padding, Pair, output_size
+from minidl.kernels.conv.reference import Grads, Needs, Padding, Pair, output_size
 from minidl.kernels.cuda import FLOATING, Source, ctype
 from minidl.kernels.cuda.tensor_cores import variants
 from minidl.kernels.launch import contiguous, launch, planned
+from minidl.kernels.reduce.cuda import reduce_sum
 
 _source = Source(
     __file__,
@@ -99,6 +100,26 @@ def conv2d_weight_grad(
         return _weight_grad_on_tensor_cores(g, x, weight_shape, how)
     launch = geometry.weight_grad(axes(g), axes(x), weight_shape, how, g.dtype.name)
     return _weight_grad(g, x, weight_shape, groups, launch)
+
+
+@planned
+def conv2d_grads(
+    g: Any,
+    x: Any,
+    w: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    needs: Needs = (True, True, True),
+) -> Grads:
+    """See `minidl.kernels.conv.reference.conv2d_grads`."""
+    how = stride, padding, dilation, groups
+    return (
+        conv2d_input_grad(g, w, x.shape, *how) if needs[0] else None,
+        conv2d_weight_grad(g, x, w.shape, *how) if needs[1] else None,
+        reduce_sum(g, (0, 2, 3), False, g.dtype) if needs[2] else None,
+    )
 
 
 def _weight_grad_on_tensor_cores(g: Any, x: Any, weight_shape: tuple, how: How) -> Any:
