@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.augment import program as p
+from minidl.kernels.augment.moves import move_pictures, only_moves
 from minidl.kernels.augment.reference import final_size
 from minidl.kernels.jit import jit, threaded
 
@@ -36,20 +37,21 @@ def augment_pictures(
         # Another kind of array means another compilation: copy the pictures that are wanted.
         pictures, indices = np.ascontiguousarray(pictures[indices]), np.arange(len(indices))
     height, width = final_size(program)
-    _, full_height, full_width, channels = pictures.shape
-    sizes = program[:, p.HEIGHT] * program[:, p.WIDTH]
-    scratch = int(max(full_height * full_width, sizes.max()))
-    out = np.empty((len(indices), channels, height, width), np.float32)
-    _augment(
-        8 * len(program) * scratch * len(indices),
+    arguments = (
         pictures,
         np.ascontiguousarray(indices, np.int64),
         np.ascontiguousarray(program, np.float64),
         np.ascontiguousarray(parameters, np.float64),
         np.ascontiguousarray(table, np.float32),
-        scratch,
-        out,
     )
+    out = np.empty((len(indices), pictures.shape[3], height, width), np.float32)
+    if only_moves(pictures, program):
+        move_pictures(2 * out.size, *arguments, out)
+        return out
+    _, full_height, full_width, _ = pictures.shape
+    sizes = program[:, p.HEIGHT] * program[:, p.WIDTH]
+    scratch = int(max(full_height * full_width, sizes.max()))
+    _augment(8 * len(program) * scratch * len(indices), *arguments, scratch, out)
     return out
 
 
