@@ -14,8 +14,8 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.augment import program as p
-from minidl.kernels.augment.gather import LANES, as_floats, channel, look_up, pixels
-from minidl.kernels.conv.simd import fma, splat, store, zeros
+from minidl.kernels.augment.gather import LANES, as_floats, channel, floats_at, offsets, words_at
+from minidl.kernels.conv.simd import fma, load, splat, store, zeros
 from minidl.kernels.jit import jit, threaded
 
 # See `minidl.kernels.augment.cpu`: what is cut down to whole numbers must be rounded as Pillow
@@ -25,6 +25,7 @@ jit_exact = numba.njit(cache=True, nogil=True, fastmath=False, error_model="nump
 _CHUNK = 16  # pictures that a thread takes at once
 _LARGEST = 4096  # pixels to a side: places in fixed point, and offsets, fit into 32 bits
 _ONE = 65536
+_WORD = 4  # bytes
 _FLIPS = (p.FLIP_HORIZONTAL, p.FLIP_VERTICAL)
 
 
@@ -50,19 +51,22 @@ def _shows_pixels(row: np.ndarray) -> bool:
 def move_pictures(pictures, indices, program, parameters, table, out):
     """Execute ``program`` on ``pictures[indices]``; all arrays are contiguous."""
     count, size = len(indices), pictures[0].size
+    _, height, width, channels = pictures.shape
     every = pictures.reshape(-1)
     by_arithmetic = _is_division(table)
     for chunk in prange((count + _CHUNK - 1) // _CHUNK):
-        # A pixel is read with the byte after it, which the last picture of all has not.
-        last = np.empty(size + 4, np.uint8)
+        # Behind the picture stands the colour outside. A pixel is read with what follows it.
+        picture = np.empty(size + 2 * _WORD, np.uint8)
+        places = np.empty(out.shape[2] * out.shape[3], np.int32)
         for i in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
-            source, start = every, indices[i] * size
-            if start + size == len(every):
-                last[:size] = every[start:]
-                source, start = last, 0
-            shape = pictures.shape[1:]
-            moves, colour = _whence(shape[0], shape[1], program, parameters[i])
-            _fill(source, start, shape, moves, colour, table, by_arithmetic, out[i])
+            source = every[indices[i] * size :]
+            for j in range(size):
+                picture[j] = source[j]
+            moves, colour = _whence(height, width, program, parameters[i])
+            for c in range(channels):
+                picture[size + c] = colour[c]
+            _find(places, moves, height, width, channels, out.shape[2], out.shape[3])
+            _fill(out[i], picture, places, table, by_arithmetic)
 
 
 # --------------------------------------------------------------------- which pixel is seen where
@@ -71,7 +75,7 @@ def move_pictures(pictures, indices, program, parameters, table, out):
 @jit
 def _whence(height, width, program, parameters):
     """((x0, xx, xy), (y0, yx, yy)) and the colour outside: all steps in one."""
-    columns, lines, colour = (0, _ONE, 0), (0, 0, _ONE), 0
+    columns, lines, colour = (0, _ONE, 0), (0, 0, _ONE), (0, 0, 0)
     for row in program[:-1]:
         opcode, values = row[p.OPCODE], parameters[int(row[p.COLUMN]) :]
         if opcode == p.FLIP_HORIZONTAL:
@@ -81,7 +85,7 @@ def _whence(height, width, program, parameters):
             if values[0] != 0:
                 columns, lines = _turned_over(columns, height), _turned_over(lines, height)
         else:
-            colour = _packed(row)
+            colour = _colour(row)
             if opcode == p.WINDOW:
                 new_height, new_width = int(row[p.HEIGHT]), int(row[p.WIDTH])
                 # A window that has left the picture may as well stand right beside it.
@@ -133,39 +137,45 @@ def _fixed(value):
 
 
 @jit
-def _packed(row):
-    return int(row[p.FIRST]) | int(row[p.FIRST + 1]) << 8 | int(row[p.FIRST + 2]) << 16
+def _colour(row):
+    return int(row[p.FIRST]), int(row[p.FIRST + 1]), int(row[p.FIRST + 2])
 
 
 # -------------------------------------------------------------------------- pixels become floats
 
 
 @jit
-def _fill(source, start, shape, moves, colour, table, by_arithmetic, out):
+def _find(places, moves, height, width, channels, new_height, new_width):
+    """For each pixel of the result, where in a picture's bytes it is; else behind them."""
     (x0, xx, xy), (y0, yx, yy) = moves
-    channels, height, width = out.shape
-    flat = out.reshape(-1)
-    for y in range(height):
-        for left in range(0, width, LANES):
-            x = min(left, width - LANES)  # the last vector overlaps the one before
-            words = pixels(
-                source,
-                start,
+    for y in range(new_height):
+        for left in range(0, new_width, LANES):
+            x = min(left, new_width - LANES)  # the last vector overlaps the one before
+            found = offsets(
                 np.int32(x0 + x * xx + y * xy),
                 np.int32(y0 + x * yx + y * yy),
                 np.int32(xx),
                 np.int32(yx),
-                np.int32(shape[1]),
-                np.int32(shape[0]),
+                np.int32(width),
+                np.int32(height),
                 np.int32(channels),
-                np.int32(colour),
+                np.int32(height * width * channels),
             )
-            place = y * width + x
-            _write(flat, place, channel(words, 0), table[0], by_arithmetic)
-            if channels == 3:
-                plane = height * width
-                _write(flat, place + plane, channel(words, 1), table[1], by_arithmetic)
-                _write(flat, place + 2 * plane, channel(words, 2), table[2], by_arithmetic)
+            store(places, y * new_width + x, found)
+
+
+@jit
+def _fill(out, picture, places, table, by_arithmetic):
+    """Fetch the pixels from their places, and write them as floats."""
+    # Not in the loop that finds the places: a processor works best on several short chains.
+    flat, count = out.reshape(-1), len(places)
+    for start in range(0, count, LANES):
+        i = min(start, count - LANES)
+        words = words_at(picture, load(places, i))
+        _write(flat, i, channel(words, 0), table[0], by_arithmetic)
+        if len(out) == 3:
+            _write(flat, i + count, channel(words, 1), table[1], by_arithmetic)
+            _write(flat, i + 2 * count, channel(words, 2), table[2], by_arithmetic)
 
 
 @jit
@@ -173,7 +183,7 @@ def _write(flat, place, values, table, by_arithmetic):
     if by_arithmetic:
         store(flat, place, _divided(values, flat))
     else:
-        store(flat, place, look_up(table, values))
+        store(flat, place, floats_at(table, values))
 
 
 @jit
@@ -187,22 +197,11 @@ def _divided(values, floats):
 @jit
 def _is_division(table):
     """Whether `_divided` makes the table's floats of all bytes."""
-    pattern = np.arange(256 + 4).astype(np.uint8)  # bytes are read by fours
-    made = np.empty(256, np.float32)
-    for start in range(0, 256, LANES):
-        ramp = pixels(
-            pattern,
-            0,
-            np.int32(start * _ONE),
-            np.int32(0),
-            np.int32(_ONE),
-            np.int32(0),
-            np.int32(256),
-            np.int32(1),
-            np.int32(1),
-            np.int32(0),
-        )
-        store(made, start, _divided(channel(ramp, 0), made))
+    values, made = np.empty(256, np.int32), np.empty(256, np.float32)
+    for value in range(256):
+        values[value] = value
+    for i in range(0, 256, LANES):
+        store(made, i, _divided(load(values, i), made))
     for c in range(len(table)):
         for value in range(256):
             if made[value] != table[c, value]:
