@@ -67,6 +67,21 @@ def floats_at(_typing, table, ints):
 
 
 @intrinsic
+def prefetch(_typing, array, index):
+    """Have the memory at ``array[index]`` brought near, without waiting for it."""
+
+    def generate(context, builder, _signature, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        address = builder.gep(data, [args[1]])
+        kind = ir.FunctionType(ir.VoidType(), [address.type, _INT, _INT, _INT])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, _INT(0), _INT(3), _INT(1)])  # to read data, soon
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
 def channel(_typing, words, number):
     """Byte ``number`` of each word."""
 

@@ -14,7 +14,15 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.augment import program as p
-from minidl.kernels.augment.gather import LANES, as_floats, channel, floats_at, offsets, words_at
+from minidl.kernels.augment.gather import (
+    LANES,
+    as_floats,
+    channel,
+    floats_at,
+    offsets,
+    prefetch,
+    words_at,
+)
 from minidl.kernels.conv.simd import fma, load, splat, store, zeros
 from minidl.kernels.jit import jit, threaded
 
@@ -25,7 +33,7 @@ jit_exact = numba.njit(cache=True, nogil=True, fastmath=False, error_model="nump
 _CHUNK = 16  # pictures that a thread takes at once
 _LARGEST = 4096  # pixels to a side: places in fixed point, and offsets, fit into 32 bits
 _ONE = 65536
-_WORD = 4  # bytes
+_WORD, _LINE, _AHEAD = 4, 64, 4096  # bytes: a pixel's, a cache line's, and of the next picture
 _FLIPS = (p.FLIP_HORIZONTAL, p.FLIP_VERTICAL)
 
 
@@ -59,6 +67,10 @@ def move_pictures(pictures, indices, program, parameters, table, out):
         picture = np.empty(size + 2 * _WORD, np.uint8)
         places = np.empty(out.shape[2] * out.shape[3], np.int32)
         for i in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
+            # A data set does not fit into the cache, and the next picture lies anywhere in it.
+            following = indices[min(i + 1, count - 1)] * size
+            for j in range(0, min(size, _AHEAD), _LINE):
+                prefetch(every, following + j)
             source = every[indices[i] * size :]
             for j in range(size):
                 picture[j] = source[j]
