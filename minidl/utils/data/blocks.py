@@ -117,9 +117,7 @@ def _joined(requests: list[Request]) -> Block:
     return Block(np.array(indices, np.int64), list(ends), requests[0].first)
 
 
-def _in_background(
-    fetch: Callable, blocks: Iterator, ahead: int, timeout: float
-) -> Iterator[Any]:
+def _in_background(fetch: Callable, blocks: Iterator, ahead: int, timeout: float) -> Iterator[Any]:
     """``fetch(block)`` for each block, in order, by a thread that is up to ``ahead`` in front."""
     pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="minidl-loader")
     pending: deque[concurrent.futures.Future] = deque()
