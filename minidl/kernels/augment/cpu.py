@@ -2,7 +2,8 @@
 
 A picture's bytes are packed into 32-bit words, red lowest, so that a step that moves pixels
 moves one number instead of three. Two scratch pictures are enough for a chain of any length;
-the floats are written where they belong, without another copy.
+the floats are written where they belong, without another copy. Chains that only move pixels
+have a faster way, in `moves`: which way is taken follows from the program's steps and sizes.
 
 The arithmetic is the reference's; where that rounds to float32, so does this.
 """
