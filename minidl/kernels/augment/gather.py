@@ -1,6 +1,6 @@
 """Vectors of pixels inside jitted functions: from bytes anywhere in memory to floats.
 
-A few intrinsics beside those of `minidl.kernels.conv.simd`, whose vectors these are. Numba
+A few intrinsics beside those of `minidl.kernels.vectors`, whose vectors these are. Numba
 finds no vectors in a loop that reads from addresses it has computed; LLVM has an instruction
 for that on all machines, and makes single loads of it where the processor has none.
 
@@ -12,7 +12,7 @@ from llvmlite.ir.instructions import GEPInstr
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minidl.kernels.conv.simd import BYTES, Vector
+from minidl.kernels.vectors import BYTES, Vector
 
 LANES = BYTES // 4
 """How many pixels, or floats, a vector holds."""

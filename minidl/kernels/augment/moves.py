@@ -23,8 +23,8 @@ from minidl.kernels.augment.gather import (
     prefetch,
     words_at,
 )
-from minidl.kernels.conv.simd import fma, load, splat, store, zeros
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import fma, load, splat, store, zeros
 
 # See `minidl.kernels.augment.cpu`: what is cut down to whole numbers must be rounded as Pillow
 # rounds it.

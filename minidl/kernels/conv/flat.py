@@ -33,13 +33,11 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from minidl.kernels.conv.reference import NO_GRADIENT
 from minidl.kernels.conv.simd import (
-    BYTES,
     add_outer,
     add_products,
     add_tiles,
     add_totals,
     copy,
-    lanes,
     load_at,
     load_row,
     pairs,
@@ -50,6 +48,7 @@ from minidl.kernels.conv.simd import (
     zero_tile,
 )
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import BYTES, lanes
 
 # A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
 # of channels by 8, 10 or 14 positions: at most what 16 registers have room for.

@@ -24,11 +24,9 @@ from numba import prange
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from minidl.kernels.conv.simd import (
-    BYTES,
     add_outer,
     add_tiles,
     get,
-    lanes,
     load_at,
     load_row,
     lowest,
@@ -38,6 +36,7 @@ from minidl.kernels.conv.simd import (
     zero_tile,
 )
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import BYTES, lanes
 
 THREE, FIVE = 3, 5
 """How many of a filter's vectors are worked on at a time."""

@@ -1,4 +1,4 @@
-"""Vectors of floating-point numbers, and tiles of them, inside jitted functions.
+"""Tiles of vectors inside jitted functions.
 
 Numba leaves it to LLVM to find vectors in loops, and LLVM keeps none in registers across an
 inner loop, which is what a fast convolution lives on. These few intrinsics say it outright.
@@ -10,38 +10,11 @@ Lengths are literal numbers or global names of such. Indices of flat arrays are 
 Numba's cache does not look into this file: clear it after a change here.
 """
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
-BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
-
-
-class Vector(types.Type):
-    """A vector of ``dtype``, `BYTES` long."""
-
-    def __init__(self, dtype: types.Float):
-        self.dtype = dtype
-        self.lanes = BYTES * 8 // dtype.bitwidth
-        super().__init__(f"Vector({dtype}, {self.lanes})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, vector):
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
-
-
-@intrinsic
-def lanes(_typing, array):
-    """How many numbers of the array's dtype a vector holds."""
-
-    def generate(context, _builder, signature, _args):
-        return context.get_constant(signature.return_type, Vector(array.dtype).lanes)
-
-    return types.intp(array), generate
-
+from minidl.kernels.vectors import Vector
 
 # --------------------------------------------------------------------------- memory
 
