@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import is_array
+from minidl.backend import device_of, is_array, xp
 from minidl.compiler.fusion import fuse
 from minidl.compiler.memory import Allocations, root
 from minidl.compiler.program import (
@@ -56,8 +56,8 @@ class Plan:
         draft = _Layout(trace, allocations, None)
         allocations.settle(draft.lives())
         layout = _Layout(trace, allocations, draft.launched)
-        arguments = [layout.program.variables[value] for value in trace.inputs]
-        self.source = layout.program.function("replay", arguments)
+        arguments = [layout.arguments[value] for value in trace.inputs]
+        self.source = layout.program.source("replay", arguments)
         self.replay = layout.program.compiled("replay", self.source)
         self.memory = allocations.size
         self.launches, self.calls = layout.launches, layout.whole
@@ -87,8 +87,12 @@ class _Layout:
         self.changing: dict[int, Value] = {}
         self.lines_of: dict[int, list[int]] = defaultdict(list)  # by memory's root
         self.launches = self.whole = 0
+        self.arguments: dict[Value, str] = {}
         for value in trace.inputs:
             self._vary(value, "input")
+            self.arguments[value] = self.program.variables[value]
+            if device_of(value.array).type == "cuda":
+                self._settle(value)
         last_uses = _last_uses(trace)
         for call in trace.calls:
             self._write(call)
@@ -130,7 +134,7 @@ class _Layout:
             self.allocations.forget_since(mark)
             return False
         for text, (_, args) in zip(texts, notes.launches):
-            self._emit(text, args)
+            self._emit(text, args, launch=True)
         self._fix(call, result)
         self.launched.add(call)
         self.launches += len(texts)
@@ -195,14 +199,24 @@ class _Layout:
         if is_array(value.array):
             self.changing[id(root(value.array))] = value
 
+    def _settle(self, value: Value) -> None:
+        """Have an input copied to fixed memory, from where a CUDA graph can read it."""
+        name = self.program.variables.pop(value)
+        array = xp(value.array).copy(value.array)
+        self.program.write(f"{self.program.constant(array, 'settled')}[...] = {name}")
+        self.fixed[value] = array
+        del self.changing[id(root(value.array))]
+
     # ----------------------------------------------------------------- text
 
-    def _emit(self, line: str, arrays: Iterable[Any]) -> None:
+    def _emit(self, line: str, arrays: Iterable[Any], launch: bool = False) -> None:
         """Write a line that works on ``arrays``."""
-        for array in leaves(tuple(arrays)):
-            if is_array(array):
-                self.lines_of[id(root(array))].append(len(self.program.lines))
-        self.program.lines.append(line)
+        arrays = [array for array in leaves(tuple(arrays)) if is_array(array)]
+        for array in arrays:
+            self.lines_of[id(root(array))].append(len(self.program.lines))
+        on_gpu = any(device_of(array).type == "cuda" for array in arrays)
+        moving = any(id(root(array)) in self.changing for array in arrays)
+        self.program.write(line, launch and on_gpu and not moving)
 
     def _text(self, structure: Any) -> str:
         """An argument of a call as a whole."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from minidl.backend import is_array
+from minidl.compiler.graphs import CudaGraph
 from minidl.compiler.structure import leaves
 from minidl.compiler.trace import Value
 
@@ -23,6 +25,8 @@ class Program:
     ----------
     lines : list of str
         The body of the function so far.
+    repeatable : list of bool
+        For each line, whether it is the very same in each repetition, in the driver's eyes too.
     constants : dict
         What the names in it stand for.
     variables : dict
@@ -31,7 +35,8 @@ class Program:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.constants: dict[str, Any] = {"asarray": np.asarray}
+        self.repeatable: list[bool] = []
+        self.constants: dict[str, Any] = {"asarray": np.asarray, "CudaGraph": CudaGraph}
         self.variables: dict[Value, str] = {}
         self.names: dict[int, str] = {}
         self.numbers = itertools.count()
@@ -67,15 +72,32 @@ class Program:
             return f"{self.constant(type(structure), type(structure).__name__)}({', '.join(parts)})"
         return tuple_text(parts) if isinstance(structure, tuple) else f"[{', '.join(parts)}]"
 
-    def function(self, name: str, arguments: list[str]) -> str:
-        """The whole text."""
-        body = "\n".join(f"    {line}" for line in self.lines)
-        return f"def {name}({', '.join(arguments)}):\n{body}\n"
+    def write(self, line: str, repeatable: bool = False) -> None:
+        """Add a line."""
+        self.lines.append(line)
+        self.repeatable.append(repeatable)
+
+    def source(self, name: str, arguments: list[str]) -> str:
+        """The whole text; runs of repeatable lines are functions of their own, graphs."""
+        parts, body = [], []
+        for same, lines in itertools.groupby(zip(self.repeatable, self.lines), key=itemgetter(0)):
+            run = [line for _, line in lines]
+            if same and len(run) > 1:
+                graph = f"graph{len(parts)}"
+                parts.append(_function(graph, [], run) + f"{graph} = CudaGraph({graph})\n")
+                run = [f"{graph}()"]
+            body += run
+        return "\n".join([*parts, _function(name, arguments, body)])
 
     def compiled(self, name: str, source: str) -> Callable:
         """The function ``name`` that ``source`` defines."""
         exec(compile(source, "<a plan of minidl>", "exec"), self.constants)
         return self.constants[name]
+
+
+def _function(name: str, arguments: list[str], lines: list[str]) -> str:
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"def {name}({', '.join(arguments)}):\n{body}\n"
 
 
 def tuple_text(parts: list[str]) -> str:
