@@ -91,6 +91,13 @@ class Spec:
     def ndim(self) -> int:
         return len(self.shape)
 
+    def __eq__(self, other: object) -> bool:
+        alike = isinstance(other, Spec)
+        return alike and (self.shape, self.dtype) == (other.shape, other.dtype)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
 
 class Edge(Spec):
     """From a node to the node (and output) that the argument at ``position`` came from.
@@ -106,6 +113,8 @@ class Edge(Spec):
         self.position = position
         self.node: Node | Leaf = tensor.node
         self.output = tensor.output
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
 
 _accumulating = threading.RLock()  # threads may run backward to the same leaf

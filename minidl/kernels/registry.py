@@ -71,7 +71,8 @@ class Kernel:
         array = first if is_array(first) else first[0]
         if type(array) is np.ndarray:
             active = _active.cpu
-            if EmulatorArray in map(type, args):  # which compiled code takes for NumPy's
+            # which compiled code takes for NumPy's
+            if EmulatorArray.made and EmulatorArray in map(type, args):
                 raise TypeError(f"{self.name}: an array of the host met one of the emulator")
         else:
             active = getattr(_active, device_of(array).type)

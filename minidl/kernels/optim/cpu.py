@@ -164,7 +164,13 @@ def sgd(
     grads, addresses = _settled(params, grads)
     scalars = map(float, (lr, momentum, 1 - dampening, weight_decay))
     _sgd(
-        2 * table.work, table.addresses, addresses, table.blocks, table.like, *scalars, bool(nesterov)
+        2 * table.work,
+        table.addresses,
+        addresses,
+        table.blocks,
+        table.like,
+        *scalars,
+        bool(nesterov),
     )
 
 

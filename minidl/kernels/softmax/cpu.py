@@ -108,7 +108,7 @@ def _cross_entropy_grad(g, share, x, labels, weight, smoothing, ignored, logsume
         if label < 0 or label >= classes:
             out[:] = np.nan
             continue
-        factor = g[n if g.size > 1 else 0]
+        factor = g[n] if g.size > 1 else g[0]
         if share.size:
             factor = factor * share[0]
         hit = one(1 - smoothing)
