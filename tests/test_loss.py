@@ -103,7 +103,7 @@ def test_exponentials_are_right_to_about_the_last_digit():
     x = x[x > -87.3]
     exact = np.exp(x.astype(np.float64))
     found = np.array([cpu._exp32(value) for value in x])
-    assert (abs(found - exact) <= 1.01 * np.spacing(exact.astype(np.float32))).all()
+    assert (abs(found - exact) <= 1.2 * np.spacing(exact.astype(np.float32))).all()
     special = [cpu._exp32(np.float32(value)) for value in (0, -88, -1e30, -INF, NAN)]
     np.testing.assert_array_equal(special, [1, 0, 0, 0, NAN])
 
