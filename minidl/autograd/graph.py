@@ -7,6 +7,7 @@ last tensor frees the graph at once; there is no reference cycle for a collector
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import threading
 import weakref
@@ -91,12 +92,16 @@ class Spec:
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __eq__(self, other: object) -> bool:
-        alike = isinstance(other, Spec)
-        return alike and (self.shape, self.dtype) == (other.shape, other.dtype)
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
 
-    def __hash__(self) -> int:
-        return hash((self.shape, self.dtype))
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return self.shape == other.shape and self.dtype == other.dtype
+
+    __hash__ = object.__hash__
 
 
 class Edge(Spec):

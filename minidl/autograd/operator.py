@@ -374,7 +374,7 @@ def _expose(primitive: Op) -> Callable:
     return call
 
 
-def op(forward: Callable | None = None, *, view: bool = False) -> Callable:
+def op(forward: Callable | None = None, *, view: bool = False, changes: bool = False) -> Callable:
     """Make an operator of a pure function of arrays; give it rules with ``.vjp(...)``.
 
     Parameters
@@ -384,9 +384,12 @@ def op(forward: Callable | None = None, *, view: bool = False) -> Callable:
         of arrays. With ``*arrays`` it takes any number, options by keyword only.
     view : bool
         The result may look into the memory of the first argument.
+    changes : bool
+        It changes the first argument in place, and returns it: it has no rules.
     """
     if forward is None:
-        return functools.partial(op, view=view)
+        return functools.partial(op, view=view, changes=changes)
+    forward.changes = changes
     primitive = Op(forward, view)
     call = _expose(primitive)
     call.vjp = primitive.vjp

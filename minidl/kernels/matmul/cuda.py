@@ -13,9 +13,10 @@ import numpy as np
 
 from minidl.backend import device_of, load_cupy, xp
 from minidl.kernels.activation import cuda as activation
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed, tensor_cores
+from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
+from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.matmul import reference
 from minidl.kernels.reduce import cuda as reduce
 
@@ -43,6 +44,7 @@ _LARGE = 2**24
 """Multiply-adds that are worth cuBLAS's longer way to its first instruction."""
 
 
+@planned
 def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     """See `minidl.kernels.matmul.reference.matmul`."""
     if not _covered(a, b, bias):
@@ -54,7 +56,7 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
         return c
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = *batch, a.shape[-2], b.shape[-1]
-    c = xp(a).empty(shape, a.dtype)
+    c = empty(shape, a.dtype, a)
     if b.ndim == 2:  # all rows of a at once
         a, batch = a.reshape(-1, a.shape[-1]), ()
     bias = None if bias is None else contiguous(bias)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.simd import add_products, lanes, load_at, splat, store_at, zero_tile
+from minidl.kernels.conv.simd import add_products, load_at, splat, store_at, zero_tile
 from minidl.kernels.jit import jit, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned
 from minidl.kernels.matmul import reference
 from minidl.kernels.matmul.cpu import matmul
+from minidl.kernels.vectors import lanes
 
 # Up to how many rows of the input, and multiply-adds, our own loops are faster.
 _ROWS, _WORK = 128, 8_000_000

@@ -163,15 +163,8 @@ def sgd(
         return
     grads, addresses = _settled(params, grads)
     scalars = map(float, (lr, momentum, 1 - dampening, weight_decay))
-    _sgd(
-        2 * table.work,
-        table.addresses,
-        addresses,
-        table.blocks,
-        table.like,
-        *scalars,
-        bool(nesterov),
-    )
+    arrays = table.addresses, addresses, table.blocks, table.like
+    _sgd(2 * table.work, *arrays, *scalars, bool(nesterov))
 
 
 @jit

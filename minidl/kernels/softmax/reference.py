@@ -142,6 +142,6 @@ def weighted_mean(
 
 
 def first_wrong_label(labels: np.ndarray, classes: int, ignored: int) -> int:
-    """Where the first label stands that is neither a class nor the one to ignore; -1 if none is."""
+    """Where the first label is that is no class and not the one to ignore; -1 if there is none."""
     wrong = (((labels < 0) | (labels >= classes)) & (labels != ignored)).reshape(-1)
     return int(wrong.argmax()) if wrong.any() else -1
