@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl.autograd import backward, fused, grad, op
+from minidl.autograd import Spec, backward, fused, grad, op
 from minidl.testing import check_grads
 
 
@@ -193,6 +193,50 @@ def test_fused_operators_take_names_and_explain_errors():
         scaled(x, size=3)
     with pytest.raises(TypeError, match="does not take 3 arguments"):
         scaled(x, 1, 2)
+
+
+def test_a_kernel_for_all_gradients_stands_in_for_the_rules():
+    calls = []
+
+    @op
+    def product(a, b):
+        return a * b
+
+    product.vjp(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a)
+
+    @product.vjp_kernel
+    def _(g, y, a, b, wanted):
+        calls.append((type(y), type(a), type(b), wanted))
+        return (g * b if wanted[0] else None), (g * a if wanted[1] else None)
+
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    product(x, w).sum().backward()
+    product(minidl.ones(2, dtype=minidl.float64), w).sum().backward()
+    assert x.grad.tolist() == [3.0, 4.0] and w.grad.tolist() == [2.0, 3.0]
+    first, second = calls
+    assert first == (Spec, np.ndarray, np.ndarray, (True, True))
+    assert second == (Spec, np.ndarray, Spec, (False, True))
+    (slope,) = grad(product(x, x).sum(), x, create_graph=True)
+    assert grad(slope.sum(), x)[0].tolist() == [2.0, 2.0]
+    assert len(calls) == 2  # rules are what is differentiated, and they run no kernel of others
+
+
+def test_our_operators_are_quiet_and_nobody_elses():
+    def rule(g, _y, _x):
+        with pytest.warns(RuntimeWarning, match="divide by zero"):
+            np.ones(2) / np.zeros(2)
+        return g
+
+    @op
+    def loud(x):
+        return x / np.zeros(2)
+
+    loud.vjp(rule)
+    x = leaf([0.0, 1.0])
+    with pytest.warns(RuntimeWarning) as caught:
+        y = loud(x)
+    assert len(caught) == 2  # 0 / 0 and 1 / 0
+    (y + (1 / x).log()).sum().backward()
 
 
 # --------------------------------------------------------------------------- hooks

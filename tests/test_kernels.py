@@ -123,7 +123,7 @@ class Build:
 
 @pytest.fixture
 def kernel(monkeypatch):
-    monkeypatch.setattr(jit.numba, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(jit._state, "count", 2)
     kernel = jit.threaded(lambda: None)
     kernel.serial, kernel.parallel = Build(), Build()
     return kernel
@@ -147,7 +147,7 @@ def test_single_threaded(kernel):
 
 
 def test_one_thread_needs_no_parallel_build(kernel, monkeypatch):
-    monkeypatch.setattr(jit.numba, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(jit._state, "count", 1)
     kernel(jit.THREAD_WORK)
     assert (kernel.serial.calls, kernel.parallel.calls) == (1, 0)
 

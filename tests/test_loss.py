@@ -5,6 +5,7 @@ import pytest
 
 import minidl
 from minidl.kernels import use_kernels
+from minidl.kernels.launch import noting
 from minidl.kernels.softmax import cpu, reference
 
 INF, NAN = float("inf"), float("nan")
@@ -93,6 +94,61 @@ def test_threaded_kernels(smoothing):
     for own, expected in zip(*results):
         assert own.dtype == np.float32
         np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_exponentials_are_right_to_about_the_last_digit():
+    x = np.concatenate(
+        [-(np.float32(10) ** np.linspace(-8, 1.95, 20_001)), np.linspace(0, 5, 1001)]
+    ).astype(np.float32)
+    x = x[x > -87.3]
+    exact = np.exp(x.astype(np.float64))
+    found = np.array([cpu._exp32(value) for value in x])
+    assert (abs(found - exact) <= 1.2 * np.spacing(exact.astype(np.float32))).all()
+    special = [cpu._exp32(np.float32(value)) for value in (0, -88, -1e30, -INF, NAN)]
+    np.testing.assert_array_equal(special, [1, 0, 0, 0, NAN])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_thousand_classes(dtype):
+    x = _logits(8, 1000, dtype=dtype) * 20
+    labels = np.arange(8) * 111
+    tolerance = 3e-6 if dtype == np.float32 else 1e-13
+    how = labels, None, 0.1, -1
+    expected = reference.cross_entropy(x.astype(np.float64), *how)
+    for own, exact in zip(cpu.cross_entropy(x, *how), expected):
+        np.testing.assert_allclose(own, exact, rtol=tolerance)
+    g = np.ones(8, dtype)
+    g_x = cpu.cross_entropy_grad(g, x, *how, expected[1].astype(dtype))
+    exact = reference.cross_entropy_grad(
+        g.astype(np.float64), x.astype(np.float64), *how, expected[1]
+    )
+    np.testing.assert_allclose(g_x, exact, rtol=10 * tolerance, atol=tolerance)
+
+
+def test_kernels_do_not_read_at_labels_that_are_no_classes():
+    x, labels = _logits(3, 4, dtype=np.float32), np.array([1, 2**40, -(2**40)])
+    loss, logsumexp = cpu.cross_entropy(x, labels, None, 0.0, -100)
+    g_x = cpu.cross_entropy_grad(np.ones(3, np.float32), x, labels, None, 0.0, -100, logsumexp)
+    assert np.isnan(loss).tolist() == [False, True, True]
+    assert np.isnan(g_x).all(1).tolist() == [False, True, True]
+
+
+def test_launches_alone_repeat_the_computation():
+    x, labels, weight = _logits(6, 5, dtype=np.float32), np.arange(6) % 5, np.ones(5, np.float32)
+    with noting(np.empty) as notes:
+        loss, logsumexp = cpu.cross_entropy(x, labels, weight, 0.1, 2)
+        mean, share = cpu.weighted_mean(loss, labels, weight, 2)
+        g = np.ones((), np.float32)
+        g_x = cpu.cross_entropy_grad(g, x, labels, weight, 0.1, 2, logsumexp, share)
+    results = loss, logsumexp, mean, share, g_x
+    before = [result.copy() for result in results]
+    for result in results:
+        result.fill(NAN)
+    for function, args in notes.launches:
+        function(*args)
+    assert notes.complete
+    for result, expected in zip(results, before):
+        np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("loss", [minidl.cross_entropy, minidl.nll_loss])

@@ -8,6 +8,7 @@ import pytest
 
 import minidl
 from minidl import kernels, nn, optim
+from minidl.kernels.optim import cpu
 
 STEPS = 20
 SHAPES = [(3, 4), (5,), ()]
@@ -95,13 +96,60 @@ def test_kernel_sets_agree(name, options):
 
 
 def test_threads_do_not_change_the_result():
-    shapes = [(300, 300)]
+    shapes = [(400, 300), (7,)]  # large enough for threads, and in several blocks
     for name, options in (SGD[-1], ADAM[-1]):
         threaded = trajectory(minidl, name, options, shapes=shapes)
         with kernels.single_threaded():
             single = trajectory(minidl, name, options, shapes=shapes)
         for a, b in zip(threaded, single):
             assert (a[0] == b[0]).all()
+
+
+def test_tables_of_addresses_die_with_the_arrays():
+    for i in range(200):  # new arrays in the places of dead ones
+        param = one_parameter([1.0] * 5, [float(i)] * 5)
+        optimizer = optim.SGD([param], lr=0.5, momentum=0.9)
+        optimizer.step()
+        assert param.tolist() == [1 - 0.5 * i] * 5
+    key = id(param.array)
+    assert key in cpu._tables
+    del param, optimizer
+    assert key not in cpu._tables
+
+
+def test_a_parameter_that_gets_other_memory_is_found_there():
+    param = one_parameter([1.0, 2.0], [1.0, 1.0])
+    optimizer = optim.SGD([param], lr=0.5, momentum=0.5)
+    optimizer.step()
+    before, param.data = param.array, minidl.tensor([5.0, 6.0])
+    optimizer.step()  # v = 0.5 + 1
+    assert param.tolist() == [4.25, 5.25] and before.tolist() == [0.5, 1.5]
+
+
+def test_parameters_that_share_memory_do_not_race():
+    memory = np.ones(100_000, np.float32)
+    params = [nn.Parameter(memory[:60_000]), nn.Parameter(memory[40_000:])]
+    for param in params:
+        param.grad = minidl.ones(60_000)
+    optim.SGD(params, lr=0.25).step()
+    assert cpu._tables[id(params[0].array)].work == 0  # a race seldom shows
+    assert (memory[:40_000] == 0.75).all() and (memory[40_000:60_000] == 0.5).all()
+
+
+def test_gradients_of_any_layout():
+    param = one_parameter(np.zeros((2, 3)), np.arange(6.0).reshape(3, 2))
+    param.grad = param.grad.T
+    optim.SGD([param], lr=1.0).step()
+    assert param.tolist() == [[0.0, -2.0, -4.0], [-1.0, -3.0, -5.0]]
+
+
+def test_arrays_that_do_not_fit_are_an_error_of_ours():
+    params = [np.zeros(3, np.float32)]
+    for gradient in (np.zeros(4, np.float32), np.zeros(3)):
+        with pytest.raises(ValueError, match=r"the grad, float.* does not fit the parameter"):
+            kernels.sgd(params, [gradient], None, 0.1, 0.0, 0.0, 0.0, False)
+    with pytest.raises(ValueError, match=r"the velocity, float32\[2\] on cpu, does not fit"):
+        kernels.sgd(params, params, [np.zeros(2, np.float32)], 0.1, 0.9, 0.0, 0.0, False)
 
 
 def one_parameter(values, gradient):

@@ -96,10 +96,6 @@ class Spec:
     def size(self) -> int:
         return math.prod(self.shape)
 
-    def alone(self) -> Spec:
-        """The shape and dtype of it, whatever else it is."""
-        return Spec(self)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):
             return NotImplemented
@@ -122,6 +118,8 @@ class Edge(Spec):
         self.position = position
         self.node: Node | Leaf = tensor.node
         self.output = tensor.output
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
 
 _accumulating = threading.RLock()  # threads may run backward to the same leaf

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,11 +46,11 @@ class Rule:
 
 
 class Plan(NamedTuple):
-    """What to keep of a call, which depends on the arguments that are in the graph."""
+    """What to keep of a call, which depends on what its arguments are: see `_unpacked`."""
 
-    wanted: frozenset[int]  # those of them that have a rule
-    needed: frozenset[int]  # the arguments whose values a rule needs
-    keeps_result: bool  # whether one needs the result's
+    recorded: bool  # whether one is in the graph and has a rule
+    tensors: tuple[tuple[int, bool, bool], ...]  # position, whether that is so, whether needed
+    keeps_result: bool  # whether a rule needs the result's values
 
 
 class Op:
@@ -67,7 +67,7 @@ class Op:
         self.wanted: list[int] = []
         self.each: Rule | None = None
         self.kernel: Callable | None = None  # for all gradients at once
-        self.plans: dict[int, Plan] = {}
+        self.plans: dict[int, Plan] = {}  # by the kinds of arguments
         parameters = inspect.signature(forward).parameters.values()
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.names = tuple(p.name for p in parameters)
@@ -106,7 +106,7 @@ class Op:
         """Run on the arguments' arrays and, if a gradient may be asked for, record it."""
         if not self.variadic and (static or len(args) != len(self.names)):
             args, static = self.bind(args, static), {}
-        arrays, graph = _unpacked(args)
+        arrays, kinds = _unpacked(args)
         try:
             if mode.observer is None:
                 result = self.forward(*arrays, **static)
@@ -122,8 +122,8 @@ class Op:
         if self.view:
             self.share_version(args[0], outputs)
         if mode.enabled:
-            plan = self.plans.get(graph) or self.plan(graph)
-            if plan.wanted:
+            plan = self.plans.get(kinds) or self.plan(kinds)
+            if plan.recorded:
                 self.record(args, static, plan, outputs)
         return outputs if self.multiple else outputs[0]
 
@@ -167,40 +167,46 @@ class Op:
         kind = next(kinds, None)
         return error if kind is None else kind(f"{call}: {error}")
 
-    def plan(self, graph: int) -> Plan:
-        """What to keep of calls whose arguments stand in the graph as `_unpacked` says."""
-        inside = [digit == "1" for digit in f"{graph:b}"[1:]]
-        positions = range(len(inside))
-        wanted = [i for i in (positions if self.each else self.wanted) if inside[i]]
-        rules = [self.each or self.rules[i] for i in wanted]
-        needed = [i for i in positions if any(rule.needs(i) for rule in rules)]
-        plan = Plan(frozenset(wanted), frozenset(needed), any(rule.needs_result for rule in rules))
-        self.plans[graph] = plan
+    def plan(self, kinds: int) -> Plan:
+        """What to keep of calls with arguments of these kinds."""
+        rules = {i: self.each or self.rules[i] for i in self.inside(kinds)}
+        needed = [any(rule.needs(i) for rule in rules.values()) for i in range(len(_digits(kinds)))]
+        return self.note_plan(kinds, rules, needed, any(r.needs_result for r in rules.values()))
+
+    def inside(self, kinds: int) -> list[int]:
+        """The positions of arguments that are in the graph and have a rule."""
+        digits = _digits(kinds)
+        positions = range(len(digits)) if self.each else self.wanted
+        return [i for i in positions if digits[i] == _RECORDED]
+
+    def note_plan(
+        self, kinds: int, wanted: Collection[int], needed: Sequence[bool], keeps_result: bool
+    ) -> Plan:
+        """The plan for arguments of these kinds, noted for the next time."""
+        tensors = [i for i, kind in enumerate(_digits(kinds)) if kind]
+        kept = tuple((i, i in wanted, needed[i]) for i in tensors)
+        plan = self.plans[kinds] = Plan(bool(wanted), kept, keeps_result)
         return plan
 
     def record(self, args: tuple, kept: Any, plan: Plan, outputs: tuple) -> None:
         """Put a node behind the outputs that can have a gradient."""
-        wanted, needed, keeps_result = plan
-        saved, edges, versions, results = [], [], [], []
-        for i, arg in enumerate(args):
-            if isinstance(arg, TensorBase):
-                if arg.view_version is not None:
-                    check_view(arg)
-                edge = None
-                if i in wanted:
-                    edge = Edge(i, arg)
-                    edges.append(edge)
-                if i in needed:
-                    versions.append((arg.version, arg.version[0]))
-                else:
-                    arg = edge or Spec(arg.array)
-            saved.append(arg)
+        saved, edges, versions, results = list(args), [], [], []
+        for i, wanted, needed in plan.tensors:
+            arg = args[i]
+            if arg.view_version is not None:
+                check_view(arg)
+            if wanted:
+                edges.append(Edge(i, arg))
+            if needed:
+                versions.append((arg.version, arg.version[0]))
+            else:
+                saved[i] = edges[-1] if wanted else Spec(arg.array)
         node = Node(self, saved, edges, kept)
         for i, out in enumerate(outputs):
             array = out.array
             if array.dtype.kind == "f":
                 out.node, out.output = node, i
-            if keeps_result:
+            if plan.keeps_result:
                 results.append(array)
                 versions.append((out.version, out.version[0]))
             else:
@@ -230,7 +236,10 @@ class Op:
         return found
 
     def differentiate_at_once(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
+        arrays = [
+            a.array if isinstance(a, TensorBase) else Spec(a) if type(a) is Edge else a
+            for a in node.args
+        ]
         wanted = [False] * len(self.rules)
         for edge in edges:
             wanted[edge.position] = True
@@ -276,7 +285,7 @@ class FusedOp(Op):
         """Run the forward kernel, which returns ``(result, residuals)``."""
         if static or len(args) != len(self.names):
             args = self.bind(args, static)
-        arrays, graph = _unpacked(args)
+        arrays, kinds = _unpacked(args)
         try:
             if mode.observer is None:
                 result, residuals = self.forward(*arrays)
@@ -286,17 +295,14 @@ class FusedOp(Op):
             return self.rescued(error, args, {})
         outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
         if mode.enabled:
-            plan = self.plans.get(graph) or self.plan(graph)
-            if plan.wanted:
+            plan = self.plans.get(kinds) or self.plan(kinds)
+            if plan.recorded:
                 self.record(args, residuals, plan, outputs[:1])
         return outputs if isinstance(result, tuple) else outputs[0]
 
-    def plan(self, graph: int) -> Plan:
+    def plan(self, kinds: int) -> Plan:
         """All arguments' values are kept, for the kernel or for the composition; no result's."""
-        inside = f"{graph:b}"[1:]
-        wanted = frozenset(i for i in self.wanted if inside[i] == "1")
-        plan = self.plans[graph] = Plan(wanted, frozenset(range(len(inside))), False)
-        return plan
+        return self.note_plan(kinds, self.inside(kinds), [True] * len(_digits(kinds)), False)
 
     def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
         """The kernel's gradients; those of the composition when they will be differentiated."""
@@ -318,21 +324,32 @@ class FusedOp(Op):
         return list(grad(result, inputs, g, create_graph=True, allow_unused=True))
 
 
-def _unpacked(args: tuple) -> tuple[list, int]:
-    """The arguments with arrays for tensors, and which are in the graph.
+_RECORDED = 2  # the kind of a tensor in the graph; 1 is another tensor, 0 anything else
 
-    The latter is a number: a 1, then a binary digit for each argument.
+
+def _unpacked(args: tuple) -> tuple[list, int]:
+    """The arguments with arrays for tensors, and their kinds.
+
+    These are one number: a 1, then a digit to the base 4 for each argument.
     """
-    arrays, graph = [], 1
+    arrays, kinds = [], 1
     for arg in args:
-        graph += graph
         if isinstance(arg, TensorBase):
             arrays.append(arg.array)
-            if arg.node is not None:
-                graph += 1
+            kinds = 4 * kinds + (1 if arg.node is None else _RECORDED)
         else:
             arrays.append(arg)
-    return arrays, graph
+            kinds *= 4
+    return arrays, kinds
+
+
+def _digits(kinds: int) -> list[int]:
+    """The kind of each argument."""
+    digits = []
+    while kinds > 1:
+        kinds, digit = divmod(kinds, 4)
+        digits.append(digit)
+    return digits[::-1]
 
 
 def _is_number(arg: Any) -> bool:

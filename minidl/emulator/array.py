@@ -15,6 +15,12 @@ import numpy as np
 class EmulatorArray(np.ndarray):
     """An array on the emulated device; made by `minidl.emulator.array_module`."""
 
+    made = False
+    """Whether there has ever been one; if not, nobody need look for them."""
+
+    def __array_finalize__(self, source: Any) -> None:
+        EmulatorArray.made = True
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         out = options.pop("out", None)
         if out is not None:

@@ -49,6 +49,7 @@ class _State(threading.local):
     def __init__(self) -> None:
         main = threading.current_thread() is threading.main_thread()
         self.serial = not (main or _threads_mix())
+        self.count = numba.config.NUMBA_NUM_THREADS  # as Numba has it, which takes long to tell
 
 
 _state = _State()
@@ -78,6 +79,7 @@ def set_num_threads(count: int) -> None:
     if not 1 <= count <= limit:
         raise ValueError(f"set_num_threads({count}): this process can use 1 to {limit} threads")
     numba.set_num_threads(count)
+    _state.count = count
 
 
 def get_num_threads() -> int:
@@ -97,7 +99,7 @@ class Threaded:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
         if tape.note is not None:
             tape.note(self, (work, *args))
-        if work < THREAD_WORK or _state.serial or numba.get_num_threads() == 1:
+        if work < THREAD_WORK or _state.serial or _state.count == 1:
             self.serial(*args)
         else:
             self.parallel(*args)

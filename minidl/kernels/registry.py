@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Device, device_of, is_array
+from minidl.backend import Device, device_of
 from minidl.emulator import EmulatorArray
 from minidl.kernels.launch import tape
 
@@ -68,10 +68,11 @@ class Kernel:
         kernels[name] = self
 
     def __call__(self, first: Any, *args: Any) -> Any:
-        array = first if is_array(first) else first[0]
+        array = first[0] if type(first) is list else first
         if type(array) is np.ndarray:
             active = _active.cpu
-            if EmulatorArray in map(type, args):  # which compiled code takes for NumPy's
+            # which compiled code takes for NumPy's
+            if EmulatorArray.made and EmulatorArray in map(type, args):
                 raise TypeError(f"{self.name}: an array of the host met one of the emulator")
         else:
             active = getattr(_active, device_of(array).type)

@@ -15,6 +15,9 @@ from minidl.ops.shape import reshape, transpose, unsqueeze
 
 def same_dtype(*arrays: Any) -> None:
     """TypeError unless all arrays (None aside) have one dtype: products convert nothing."""
+    first = arrays[0].dtype
+    if all(array is None or array.dtype is first for array in arrays):  # nearly always
+        return
     dtypes = {array.dtype for array in arrays if array is not None}
     if len(dtypes) > 1:
         names = " and ".join(sorted(map(str, dtypes)))

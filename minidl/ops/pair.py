@@ -13,6 +13,8 @@ def pair(value: Sizes, name: str, least: int) -> Pair:
     """``value`` for height and width, one number standing for both; ValueError if < ``least``."""
     if type(value) is int and value >= least:  # nearly always
         return value, value
+    if type(value) is tuple and tuple(map(type, value)) == (int, int) and min(value) >= least:
+        return value
     values = tuple(value) if isinstance(value, Sequence) else (value,)
     values = values * 2 if len(values) == 1 else values
     if len(values) != 2 or not all(isinstance(v, Integral) and v >= least for v in values):

@@ -24,8 +24,8 @@ _TAYLOR = tuple(np.float32(1 / math.factorial(k)) for k in range(8))
 _LEAST = np.float32(-87.3)  # exp of less is no normal number of float32
 
 
-# no fast-math: rearranged, the remainder would lose its last digits
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+# no fast-math, not its callers' either: rearranged, the remainder would lose its last digits
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)
 def _exp32(x):
     """exp(x) of a float32 below 88, as plain arithmetic, which LLVM makes vectors of.
 
@@ -108,7 +108,7 @@ def _cross_entropy_grad(g, share, x, labels, weight, smoothing, ignored, logsume
         if label < 0 or label >= classes:
             out[:] = np.nan
             continue
-        factor = g[n if g.size > 1 else 0]
+        factor = g[n] if g.size > 1 else g[0]
         if share.size:
             factor = factor * share[0]
         hit = one(1 - smoothing)
