@@ -178,6 +178,12 @@ def test_all_kernel_sets_serve():
         np.testing.assert_allclose(to_host(a), b, atol=1e-12)
 
 
+def test_lines_shorter_than_a_tile_leave_other_filters_alone():
+    x, w = normal(5, 1, 3, 2), normal(32, 1, 1, 1)
+    expected = reference.conv2d(x, w, None, *PLAIN)
+    np.testing.assert_allclose(cpu.conv2d(x, w, None, *PLAIN), expected, atol=1e-12)
+
+
 # --------------------------------------------------------------------------- special numbers
 
 

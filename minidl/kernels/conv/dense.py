@@ -7,6 +7,7 @@ of one number: unless it is 0, what is launched does nothing.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -158,6 +159,7 @@ def _cropped(x: np.ndarray, padding: Padding) -> tuple[np.ndarray, Padding]:
     return contiguous(x), padding
 
 
+@functools.lru_cache(maxsize=1024)
 def _grid(shape: tuple[int, ...], size: tuple[int, ...], how: How) -> Grid:
     """The layout for pictures of ``shape`` whose results have ``size``."""
     stride, (top, bottom, left, right), dilation, _ = how

@@ -400,12 +400,16 @@ def _spread_gradient(g, first, count, groups, plane, grid):
     per_group = g.shape[1] // groups
     padded = (per_group + BLOCK - 1) // BLOCK * BLOCK
     flat = np.zeros(groups * padded * plane, g.dtype)
+    numbers = g.reshape(g.size)
+    height, width = g.shape[2:]
     for o in range(g.shape[1]):
         for n in range(count):
             to = (o // per_group * padded + o % per_group) * plane + n * grid.rows * grid.pitch
-            for i in range(g.shape[2]):
-                for j in range(g.shape[3]):
-                    flat[to + i * grid.pitch + j] = g[first + n, o, i, j]
+            line = ((first + n) * g.shape[1] + o) * height * width
+            for _ in range(height):
+                copy(flat, to, numbers, line, width)
+                to += grid.pitch
+                line += width
     return flat
 
 

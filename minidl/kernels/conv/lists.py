@@ -270,17 +270,15 @@ def _add_filter(places, values, count, x, sums, w, packed, dx, o, needs, offsets
     """Add what filter o's numbers give to dx, and to the filter's gradient."""
     step = lanes(values)
     three, five = (0, step, 2 * step), (0, step, 2 * step, 3 * step, 4 * step)
-    infinite = False
-    for e in range(count):
-        infinite |= not np.isfinite(values[e])
-    if needs[0] and infinite:
+    tapwise = needs[0] and not np.isfinite(values[:count]).all()
+    if tapwise:
         _add_tap_by_tap(places, values, count, w, o, dx, layout)
     slot = 0
     while slot < layout.slots:
         at = (o * layout.slots + slot) * step
-        if (layout.slots - slot) % 5 == 0:
+        if (layout.slots - slot) % FIVE == 0:
             there = to_fixed_tuple(offsets[slot : slot + FIVE], FIVE)
-            if needs[0] and not infinite:
+            if needs[0] and not tapwise:
                 _add_to_pictures(places, values, count, packed, at, five, dx, there)
             if needs[1]:
                 tile = zero_tile(x, FIVE)
@@ -288,7 +286,7 @@ def _add_filter(places, values, count, x, sums, w, packed, dx, o, needs, offsets
             slot += FIVE
         else:
             there = to_fixed_tuple(offsets[slot : slot + THREE], THREE)
-            if needs[0] and not infinite:
+            if needs[0] and not tapwise:
                 _add_to_pictures(places, values, count, packed, at, three, dx, there)
             if needs[1]:
                 tile = zero_tile(x, THREE)
@@ -304,8 +302,9 @@ def is_sparse(g, sparse):
     """Put into ``sparse[0]`` whether at most a quarter of g is not zero."""
     listed = 0
     for block in prange((g.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, g.size)):
-            listed += g[i] != 0
+        part = g[block * BLOCK : (block + 1) * BLOCK]
+        for i in range(len(part)):
+            listed += part[i] != 0
     sparse[0] = 4 * listed <= g.size
 
 

@@ -11,6 +11,8 @@ each; within a group each filter sees only the channels of its group.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from minidl.backend import xp
@@ -31,6 +33,7 @@ NO_GRADIENT = 4
 """The place of a maximum that is not positive, so that ReLU lets no gradient through."""
 
 
+@functools.lru_cache(maxsize=1024)
 def output_size(
     size: tuple[int, ...], kernel: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair
 ) -> Pair:

@@ -5,6 +5,7 @@ See `minidl.kernels.conv.lists`. Arrays are float32 or float64, and not empty.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -74,6 +75,7 @@ def fill(
     launch(lists.add_parts, wanted, sums, bias_sums, dw, db, needs, layout)
 
 
+@functools.lru_cache(maxsize=1024)
 def _layout(
     input_shape: tuple[int, ...], weight_shape: tuple[int, ...], itemsize: int, how: How
 ) -> Layout:
