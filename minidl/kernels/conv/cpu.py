@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from minidl.kernels.activation import cpu as activation
-from minidl.kernels.conv import reference
+from minidl.kernels.conv import reference, wide
 from minidl.kernels.conv.flat import BLOCK, TAPS, Grid, correlate, correlate_weight
 from minidl.kernels.conv.phases import phases
 from minidl.kernels.conv.reference import output_size
@@ -39,6 +39,8 @@ def conv2d(
     """See `minidl.kernels.conv.reference.conv2d`."""
     if not _covered(x, w):
         return reference.conv2d(x, w, bias, stride, padding, dilation, groups, relu)
+    if wide.suits(x, w.shape, groups):
+        return wide.conv2d(x, w, bias, stride, padding, dilation, relu)
     size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = np.empty((x.shape[0], w.shape[0], *size), x.dtype)
     x, padding = _cropped(x, padding)
@@ -65,6 +67,8 @@ def conv2d_input_grad(
     """
     if not _covered(g, w):
         return reference.conv2d_input_grad(g, w, input_shape, stride, padding, dilation, groups)
+    if wide.suits(g, w.shape, groups):
+        return wide.conv2d_input_grad(g, w, input_shape, stride, padding, dilation)
     flipped = _flipped(w, groups)
     top, _, left, _ = padding
     dx = None
@@ -98,6 +102,8 @@ def conv2d_weight_grad(
     """See `minidl.kernels.conv.reference.conv2d_weight_grad`."""
     if not _covered(g, x):
         return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)
+    if wide.suits(g, weight_shape, groups):
+        return wide.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation)
     x, padding = _cropped(x, padding)
     grid = _grid(x.shape, g.shape[2:], stride, padding, dilation)
     per_group = weight_shape[0] // groups

@@ -1,0 +1,393 @@
+"""Convolution with many channels as matrix products: the loops.
+
+A vector holds the same pixel's numbers of `lanes` neighbouring channels. Each output position
+has a row of numbers, and a convolution is the product of (positions, numbers) by (numbers,
+filters), which `minidl.kernels.conv.micro` computes. There are two ways to make the rows.
+
+**Patches.** The row is what the filter covers: channels times taps. One product; right for every
+stride, padding and dilation.
+
+**Winograd's**, for 3x3 filters, stride 1, dilation 1. A tile of 2x2 outputs needs 4x4 numbers of
+the input d. In one dimension
+
+    y[0] = d0 f0 + d1 f1 + d2 f2,        y[1] = d1 f0 + d2 f1 + d3 f2
+
+With m1 = (d0 - d2) f0, m2 = (d1 + d2)(f0 + f1 + f2)/2, m3 = (d2 - d1)(f0 - f1 + f2)/2 and
+m4 = (d1 - d3) f2 that is y[0] = m1 + m2 + m3, y[1] = m2 - m3 - m4: four products, not six. In
+two dimensions
+
+    y = A' [(G f G') o (B' d B)] A
+
+with 16 products, not 36, and each of the 16 places is a matrix product of its own: (tiles,
+channels) by (channels, filters). The filter's gradient is the same form solved for f,
+``df = G' [sum over tiles of (A dy A') o (B' d B)] G``. The factors are 1 and 1/2, so rounding
+errors stay those of sums of a few numbers; what is not finite reaches the same outputs, but an
+infinite number may come out as NaN.
+
+A chunk is some rows of one picture or all rows of some pictures, and its size depends on the
+shapes only.
+
+Source: A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", 2015,
+https://arxiv.org/abs/1509.09308
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minidl.kernels.conv.micro import ROWS, add, multiply, outer, sandwich
+from minidl.kernels.conv.simd import lanes, load, store
+from minidl.kernels.jit import jit, threaded
+
+PLACES = 16
+"""Products of one of Winograd's tiles."""
+
+_A = np.array([[1, 0], [1, 1], [1, -1], [0, -1]])
+_B = np.array([[1, 0, 0, 0], [0, 1, -1, 1], [-1, 1, 1, 0], [0, 0, 0, -1]])
+_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+
+_of_input, _of_filter, _of_products = sandwich(_B.T), sandwich(_G), sandwich(_A.T)
+_of_gradient, _of_sums = sandwich(_A), sandwich(_G.T)
+
+
+class Taps(NamedTuple):
+    """Which of the filter's rows and columns are used: the first, the step, how many."""
+
+    row: int
+    row_step: int
+    rows: int
+    column: int
+    column_step: int
+    columns: int
+
+
+class Grid(NamedTuple):
+    """Output positions ``rows`` by ``columns``, and the input that they see.
+
+    ``winograd`` tells the way. A chunk has ``lines`` tile rows of ``pictures`` pictures, where a
+    tile is 2x2 positions or one. Position (i, j)'s patch starts at input (i stride_h - top, ...).
+    Its result belongs at (at_row + i every_h, ...) of the output.
+    """
+
+    winograd: bool
+    rows: int
+    columns: int
+    pictures: int
+    lines: int
+    top: int
+    left: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    at_row: int
+    at_column: int
+    every_h: int
+    every_w: int
+
+
+class _Chunk(NamedTuple):
+    """The first picture and tile row of a chunk, how many it has of each, tiles in a row."""
+
+    first: int
+    line: int
+    pictures: int
+    lines: int
+    columns: int
+    tile: int
+
+
+@jit
+def _chunk(chunk, pictures, grid):
+    tile = 2 if grid.winograd else 1
+    rows, columns = (grid.rows + tile - 1) // tile, (grid.columns + tile - 1) // tile
+    across = (rows + grid.lines - 1) // grid.lines
+    first, line = chunk // across * grid.pictures, chunk % across * grid.lines
+    count, lines = min(grid.pictures, pictures - first), min(grid.lines, rows - line)
+    return _Chunk(first, line, count, lines, columns, tile)
+
+
+@jit
+def _chunks(pictures, grid):
+    """How many chunks there are, and how many tiles the largest has."""
+    tile = 2 if grid.winograd else 1
+    rows, columns = (grid.rows + tile - 1) // tile, (grid.columns + tile - 1) // tile
+    across = (rows + grid.lines - 1) // grid.lines
+    chunks = (pictures + grid.pictures - 1) // grid.pictures * across
+    return chunks, grid.pictures * grid.lines * columns
+
+
+@jit
+def _up(count, multiple):
+    return (count + multiple - 1) // multiple * multiple
+
+
+# --------------------------------------------------------------------------- rows
+
+
+@jit
+def _load_block(x, n, channel, top, left, height, width, block):
+    """A part of picture n, a vector of channels side by side, zero outside of the picture."""
+    step = lanes(x)
+    first_row, last_row = max(top, 0), min(top + height, x.shape[2])
+    first, last = max(left, 0), min(left + width, x.shape[3])
+    filled = min(step, x.shape[1] - channel)
+    if filled < step or last_row - first_row < height or last - first < width:
+        block[: height * width * step] = 0
+    for lane in range(filled):
+        for i in range(first_row, last_row):
+            at = ((i - top) * width - left) * step + lane
+            for j in range(first, last):
+                block[at + j * step] = x[n, channel + lane, i, j]
+
+
+@jit
+def _spread_input(x, chunk, blocks, taps, grid, padded, out):
+    """The rows of a chunk: out[place, block of channels, tap, tile, channel]."""
+    step = lanes(x)
+    tile = chunk.tile
+    if grid.winograd:
+        height, width, at_once = 2 * chunk.lines + 2, 2 * chunk.columns + 2, 1
+    else:
+        height = (chunk.lines - 1) * grid.stride_h + (taps.rows - 1) * grid.dilation_h + 1
+        width = (chunk.columns - 1) * grid.stride_w + (taps.columns - 1) * grid.dilation_w + 1
+        at_once = taps.rows * taps.columns
+    block = np.empty(height * width * step, x.dtype)
+    place = (blocks[1] - blocks[0]) * padded * step
+    for b in range(blocks[0], blocks[1]):
+        for n in range(chunk.pictures):
+            top = chunk.line * tile * grid.stride_h - grid.top
+            _load_block(x, chunk.first + n, b * step, top, -grid.left, height, width, block)
+            to = ((b - blocks[0]) * at_once * padded + n * chunk.lines * chunk.columns) * step
+            for i in range(chunk.lines):
+                for j in range(chunk.columns):
+                    at = (i * tile * grid.stride_h * width + j * tile * grid.stride_w) * step
+                    if grid.winograd:
+                        _of_input(block, at, width * step, step, out, to, 4 * place, place)
+                    else:
+                        _copy_patch(block, at, width, taps, grid, out, to, padded * step)
+                    to += step
+
+
+@jit
+def _copy_patch(block, at, width, taps, grid, out, to, distance):
+    step = lanes(block)
+    for r in range(taps.rows):
+        for s in range(taps.columns):
+            there = at + (r * grid.dilation_h * width + s * grid.dilation_w) * step
+            store(out, to + (r * taps.columns + s) * distance, load(block, there))
+
+
+@jit
+def _spread_gradient(g, chunk, grid, padded, out):
+    """The gradient's rows of a chunk: out[place, block of filters, tile, filter]."""
+    step = lanes(g)
+    height, width = chunk.tile * chunk.lines, chunk.tile * chunk.columns
+    block = np.empty(height * width * step, g.dtype)
+    blocks = _up(g.shape[1], 2 * step) // step
+    place = blocks * padded * step
+    for b in range(blocks):
+        for n in range(chunk.pictures):
+            to = b // 2 * padded * 2 * step + b % 2 * step
+            to += n * chunk.lines * chunk.columns * 2 * step
+            top = chunk.tile * chunk.line
+            _load_block(g, chunk.first + n, b * step, top, 0, height, width, block)
+            for i in range(chunk.lines):
+                for j in range(chunk.columns):
+                    at = (i * width + j) * chunk.tile * step
+                    if grid.winograd:
+                        _of_gradient(block, at, width * step, step, out, to, 4 * place, place)
+                    else:
+                        store(out, to, load(block, at))
+                    to += 2 * step
+
+
+@jit
+def _collect(products, chunk, grid, padded, bias, relu, y):
+    """The results of a chunk, plus bias, at their places in y."""
+    step = lanes(y)
+    height, width = chunk.tile * chunk.lines, chunk.tile * chunk.columns
+    block = np.empty(height * width * step, y.dtype)
+    place = _up(y.shape[1], 2 * step) * padded
+    rows = min(height, grid.rows - chunk.tile * chunk.line)
+    for b in range((y.shape[1] + step - 1) // step):
+        for n in range(chunk.pictures):
+            at = b // 2 * padded * 2 * step + b % 2 * step
+            at += n * chunk.lines * chunk.columns * 2 * step
+            for i in range(chunk.lines):
+                for j in range(chunk.columns):
+                    to = (i * width + j) * chunk.tile * step
+                    if grid.winograd:
+                        _of_products(products, at, 4 * place, place, block, to, width * step, step)
+                    else:
+                        store(block, to, load(products, at))
+                    at += 2 * step
+            _store_block(block, chunk, b * step, n, rows, width, grid, bias, relu, y)
+
+
+@jit
+def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
+    step = lanes(y)
+    for lane in range(min(step, y.shape[1] - filter)):
+        o = filter + lane
+        for i in range(rows):
+            row = grid.at_row + (chunk.tile * chunk.line + i) * grid.every_h
+            for j in range(grid.columns):
+                value = block[(i * width + j) * step + lane] + bias[o]
+                column = grid.at_column + j * grid.every_w
+                y[chunk.first + n, o, row, column] = 0 if relu and value <= 0 else value
+
+
+# --------------------------------------------------------------------------- filters
+
+
+@threaded
+def pack_filters(w, back, taps, winograd, out):
+    """Filters w (o, c, r, s) as out[place, block of filters, block of channels, tap, ...].
+
+    Each is a matrix (channel, filter), a vector by two. ``back`` exchanges filters and channels;
+    which taps there are, and in which order, is for ``taps`` to say.
+    """
+    step = lanes(w)
+    height, width = w.shape[2:]
+    near, far = w.shape[1] * height * width, height * width
+    filters, channels = w.shape[0], w.shape[1]
+    if back:
+        near, far = far, near
+        filters, channels = channels, filters
+    flat = w.reshape(w.size)
+    across = (channels + step - 1) // step
+    blocks = (filters + 2 * step - 1) // (2 * step)
+    count = taps.rows * taps.columns
+    size, place = step * 2 * step, blocks * across * step * 2 * step
+    for item in prange(blocks * across):
+        filter, channel = item // across * 2 * step, item % across * step
+        filled = min(2 * step, filters - filter), min(step, channels - channel)
+        start = filter * near + channel * far
+        matrices = np.zeros(count * size, w.dtype)
+        # along memory first: neighbouring filters are far apart, or neighbouring channels
+        outside, inside = (filled[1], filled[0]) if back else filled
+        for a in range(outside):
+            for b in range(inside):
+                lane, c = (b, a) if back else (a, b)
+                at = start + lane * near + c * far
+                for r in range(taps.rows):
+                    row = at + (taps.row + r * taps.row_step) * width
+                    for s in range(taps.columns):
+                        value = flat[row + taps.column + s * taps.column_step]
+                        matrices[(r * taps.columns + s) * size + c * 2 * step + lane] = value
+        if winograd:
+            for k in range(0, size, step):
+                _of_filter(
+                    matrices, k, 3 * size, size, out, item * size + k, 4 * place, place
+                )  # fmt: skip
+        else:
+            out[item * count * size : (item + 1) * count * size] = matrices
+
+
+@threaded
+def unpack_filters(sums, parts, taps, winograd, dw):
+    """dw's taps: the total over the parts of what `pack_filters` would have made of them."""
+    step = lanes(dw)
+    filters, channels = dw.shape[:2]
+    across = (channels + step - 1) // step
+    blocks = (filters + 2 * step - 1) // (2 * step)
+    count = taps.rows * taps.columns
+    size, place = step * 2 * step, blocks * across * step * 2 * step
+    part_size = place * (PLACES if winograd else count)
+    for item in prange(blocks * across):
+        filter, channel = item // across * 2 * step, item % across * step
+        matrices = np.empty(count * size, dw.dtype)
+        if winograd:
+            total = np.empty(PLACES * size, dw.dtype)
+            for p in range(PLACES):
+                _add_parts(sums, p * place + item * size, size, parts, part_size, total, p * size)
+            for k in range(0, size, step):
+                _of_sums(total, k, 4 * size, size, matrices, k, 3 * size, size)
+        else:
+            _add_parts(sums, item * count * size, count * size, parts, part_size, matrices, 0)
+        for lane in range(min(2 * step, filters - filter)):
+            for c in range(min(step, channels - channel)):
+                for r in range(taps.rows):
+                    for s in range(taps.columns):
+                        value = matrices[(r * taps.columns + s) * size + c * 2 * step + lane]
+                        dw[filter + lane, channel + c, taps.row + r, taps.column + s] = value
+
+
+@jit
+def _add_parts(sums, at, count, parts, part_size, total, to):
+    for k in range(0, count, lanes(sums)):
+        vector = load(sums, at + k)
+        for part in range(1, parts):
+            vector = add(vector, load(sums, at + part * part_size + k))
+        store(total, to + k, vector)
+
+
+# --------------------------------------------------------------------------- products
+
+
+@threaded
+def correlate(x, filters, taps, bias, relu, y, grid):
+    """Put into y the correlation of x and the packed filters, chunk by chunk."""
+    step = lanes(x)
+    places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
+    across = (x.shape[1] + step - 1) // step * count
+    blocks = (y.shape[1] + 2 * step - 1) // (2 * step)
+    chunks, tiles = _chunks(x.shape[0], grid)
+    padded = _up(tiles, ROWS)
+    offsets = np.arange(across) * (padded * step)
+    for chunk in prange(chunks):
+        part = _chunk(chunk, x.shape[0], grid)
+        used = part.pictures * part.lines * part.columns
+        rows = np.empty(places * across * padded * step, x.dtype)
+        products = np.empty(places * blocks * padded * 2 * step, x.dtype)
+        _spread_input(x, part, (0, across // count), taps, grid, padded, rows)
+        for p in range(places):
+            for b in range(p * blocks, (p + 1) * blocks):
+                for t in range(0, used, ROWS):
+                    multiply(
+                        rows, (p * across * padded + t) * step, offsets, across,
+                        filters, b * across * step * 2 * step,
+                        products, (b * padded + t) * 2 * step,
+                    )  # fmt: skip
+        _collect(products, part, grid, padded, bias, relu, y)
+
+
+@threaded
+def correlate_weight(g, x, taps, sums, parts, shares, grid):
+    """Fill sums[part, ...], packed like filters, with each part's sum over its chunks.
+
+    A part's channels are dealt out in ``shares``.
+    """
+    step = lanes(x)
+    places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
+    across = (x.shape[1] + step - 1) // step
+    blocks = (g.shape[1] + 2 * step - 1) // (2 * step)
+    chunks, padded = _chunks(x.shape[0], grid)
+    size = step * 2 * step
+    for item in prange(parts * shares):
+        part, share = item // shares, item % shares
+        own = share * across // shares, (share + 1) * across // shares
+        mine = (own[1] - own[0]) * count
+        rows = np.empty(places * mine * padded * step, x.dtype)
+        gradient = np.empty(places * blocks * padded * 2 * step, x.dtype)
+        for b in range(places * blocks):
+            start = ((part * places * blocks + b) * across + own[0]) * count * size
+            sums[start : start + mine * size] = 0
+        for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
+            piece = _chunk(chunk, x.shape[0], grid)
+            tiles = piece.pictures * piece.lines * piece.columns
+            _spread_input(x, piece, own, taps, grid, padded, rows)
+            _spread_gradient(g, piece, grid, padded, gradient)
+            for b in range(places * blocks):
+                start = ((part * places * blocks + b) * across + own[0]) * count * size
+                for k in range(mine):
+                    at = (b // blocks * mine + k) * padded * step
+                    for i in range(0, step, ROWS):
+                        outer(
+                            rows, at + i, gradient, b * padded * 2 * step, tiles,
+                            sums, start + k * size + i * 2 * step,
+                        )  # fmt: skip
