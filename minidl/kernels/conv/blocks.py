@@ -38,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.micro import ROWS, add, multiply, outer, sandwich
+from minidl.kernels.conv.micro import ROWS, add, multiply, outer, rectify, sandwich, transpose
 from minidl.kernels.conv.simd import lanes, load, store
 from minidl.kernels.jit import jit, threaded
 
@@ -129,19 +129,40 @@ def _up(count, multiple):
 
 
 @jit
-def _load_block(x, n, channel, top, left, height, width, block):
+def _load_block(x, n, channel, top, left, height, width, block, dense):
     """A part of picture n, a vector of channels side by side, zero outside of the picture."""
     step = lanes(x)
+    columns, plane = x.shape[3], x.shape[2] * x.shape[3]
     first_row, last_row = max(top, 0), min(top + height, x.shape[2])
-    first, last = max(left, 0), min(left + width, x.shape[3])
+    first, last = max(left, 0), min(left + width, columns)
     filled = min(step, x.shape[1] - channel)
     if filled < step or last_row - first_row < height or last - first < width:
         block[: height * width * step] = 0
-    for lane in range(filled):
+    length = (last_row - first_row) * columns
+    if filled == step and length >= step:
+        at = (n * x.shape[1] + channel) * plane + first_row * columns
+        _by_pixel(x.reshape(x.size), at, plane, length, dense)
         for i in range(first_row, last_row):
-            at = ((i - top) * width - left) * step + lane
-            for j in range(first, last):
-                block[at + j * step] = x[n, channel + lane, i, j]
+            to = ((i - top) * width - left) * step
+            source = (i - first_row) * columns * step
+            for j in range(first * step, last * step, step):
+                store(block, to + j, load(dense, source + j))
+    else:
+        for lane in range(filled):
+            for i in range(first_row, last_row):
+                to = ((i - top) * width - left) * step + lane
+                for j in range(first, last):
+                    block[to + j * step] = x[n, channel + lane, i, j]
+
+
+@jit
+def _by_pixel(x, at, plane, length, out):
+    """``length`` (at least a vector) neighbours in each of a vector of planes, by pixel."""
+    step = lanes(x)
+    for k in range(0, length - step + 1, step):
+        transpose(x, at + k, plane, out, k * step, step)
+    k = length - step  # once more where the last vector is not whole
+    transpose(x, at + k, plane, out, k * step, step)
 
 
 @jit
@@ -156,11 +177,12 @@ def _spread_input(x, chunk, blocks, taps, grid, padded, out):
         width = (chunk.columns - 1) * grid.stride_w + (taps.columns - 1) * grid.dilation_w + 1
         at_once = taps.rows * taps.columns
     block = np.empty(height * width * step, x.dtype)
+    dense = np.empty(height * x.shape[3] * step, x.dtype)
     place = (blocks[1] - blocks[0]) * padded * step
     for b in range(blocks[0], blocks[1]):
         for n in range(chunk.pictures):
             top = chunk.line * tile * grid.stride_h - grid.top
-            _load_block(x, chunk.first + n, b * step, top, -grid.left, height, width, block)
+            _load_block(x, chunk.first + n, b * step, top, -grid.left, height, width, block, dense)
             to = ((b - blocks[0]) * at_once * padded + n * chunk.lines * chunk.columns) * step
             for i in range(chunk.lines):
                 for j in range(chunk.columns):
@@ -187,6 +209,7 @@ def _spread_gradient(g, chunk, grid, padded, out):
     step = lanes(g)
     height, width = chunk.tile * chunk.lines, chunk.tile * chunk.columns
     block = np.empty(height * width * step, g.dtype)
+    dense = np.empty(height * g.shape[3] * step, g.dtype)
     blocks = _up(g.shape[1], 2 * step) // step
     place = blocks * padded * step
     for b in range(blocks):
@@ -194,7 +217,7 @@ def _spread_gradient(g, chunk, grid, padded, out):
             to = b // 2 * padded * 2 * step + b % 2 * step
             to += n * chunk.lines * chunk.columns * 2 * step
             top = chunk.tile * chunk.line
-            _load_block(g, chunk.first + n, b * step, top, 0, height, width, block)
+            _load_block(g, chunk.first + n, b * step, top, 0, height, width, block, dense)
             for i in range(chunk.lines):
                 for j in range(chunk.columns):
                     at = (i * width + j) * chunk.tile * step
@@ -230,15 +253,33 @@ def _collect(products, chunk, grid, padded, bias, relu, y):
 
 @jit
 def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
+    """A block's pixels, plus bias, at their places in picture n of the chunk."""
     step = lanes(y)
-    for lane in range(min(step, y.shape[1] - filter)):
-        o = filter + lane
-        for i in range(rows):
-            row = grid.at_row + (chunk.tile * chunk.line + i) * grid.every_h
-            for j in range(grid.columns):
-                value = block[(i * width + j) * step + lane] + bias[o]
-                column = grid.at_column + j * grid.every_w
-                y[chunk.first + n, o, row, column] = 0 if relu and value <= 0 else value
+    filled, columns = min(step, y.shape[1] - filter), grid.columns
+    shift = np.zeros(step, y.dtype)
+    shift[:filled] = bias[filter : filter + filled]
+    for i in range(rows):
+        for j in range(columns):
+            pixel = add(load(block, (i * width + j) * step), load(shift, 0))
+            store(block, (i * columns + j) * step, rectify(pixel) if relu else pixel)
+    first_row = chunk.tile * chunk.line
+    length, plane = rows * columns, y.shape[2] * y.shape[3]
+    whole = grid.every_h == 1 and grid.every_w == 1 and columns == y.shape[3]
+    if whole and filled == step and length >= step:
+        to = ((chunk.first + n) * y.shape[1] + filter) * plane + first_row * columns
+        flat = y.reshape(y.size)
+        for k in range(0, length - step + 1, step):
+            transpose(block, k * step, step, flat, to + k, plane)
+        k = length - step  # once more where the last vector is not whole
+        transpose(block, k * step, step, flat, to + k, plane)
+    else:
+        for lane in range(filled):
+            for i in range(rows):
+                row = grid.at_row + (first_row + i) * grid.every_h
+                for j in range(columns):
+                    column = grid.at_column + j * grid.every_w
+                    value = block[(i * columns + j) * step + lane]
+                    y[chunk.first + n, filter + lane, row, column] = value
 
 
 # --------------------------------------------------------------------------- filters
@@ -252,8 +293,8 @@ def pack_filters(w, back, taps, winograd, out):
     which taps there are, and in which order, is for ``taps`` to say.
     """
     step = lanes(w)
-    height, width = w.shape[2:]
-    near, far = w.shape[1] * height * width, height * width
+    width, all_taps = w.shape[3], w.shape[2] * w.shape[3]
+    near, far = w.shape[1] * all_taps, all_taps
     filters, channels = w.shape[0], w.shape[1]
     if back:
         near, far = far, near
@@ -263,29 +304,49 @@ def pack_filters(w, back, taps, winograd, out):
     blocks = (filters + 2 * step - 1) // (2 * step)
     count = taps.rows * taps.columns
     size, place = step * 2 * step, blocks * across * step * 2 * step
+    reach = (step - 1) * far + (2 * step - 1) * near + (_up(all_taps, step) if back else far)
     for item in prange(blocks * across):
         filter, channel = item // across * 2 * step, item % across * step
         filled = min(2 * step, filters - filter), min(step, channels - channel)
+        matrices = np.zeros((step * all_taps + step) * 2 * step, w.dtype)
         start = filter * near + channel * far
-        matrices = np.zeros(count * size, w.dtype)
-        # along memory first: neighbouring filters are far apart, or neighbouring channels
-        outside, inside = (filled[1], filled[0]) if back else filled
-        for a in range(outside):
-            for b in range(inside):
-                lane, c = (b, a) if back else (a, b)
-                at = start + lane * near + c * far
-                for r in range(taps.rows):
-                    row = at + (taps.row + r * taps.row_step) * width
-                    for s in range(taps.columns):
-                        value = flat[row + taps.column + s * taps.column_step]
-                        matrices[(r * taps.columns + s) * size + c * 2 * step + lane] = value
-        if winograd:
-            for k in range(0, size, step):
-                _of_filter(
-                    matrices, k, 3 * size, size, out, item * size + k, 4 * place, place
-                )  # fmt: skip
+        if filled == (2 * step, step) and start + reach <= w.size:
+            _by_tap(flat, start, near, far, back, all_taps, matrices)
         else:
-            out[item * count * size : (item + 1) * count * size] = matrices
+            for lane in range(filled[0]):
+                for c in range(filled[1]):
+                    for k in range(all_taps):
+                        value = flat[start + lane * near + c * far + k]
+                        matrices[(c * all_taps + k) * 2 * step + lane] = value
+        first = taps.row * width + taps.column
+        down, right = taps.row_step * width * 2 * step, taps.column_step * 2 * step
+        for c in range(step):
+            for half in range(0, 2 * step, step):
+                at = (c * all_taps + first) * 2 * step + half
+                to = (item * (1 if winograd else count) * step + c) * 2 * step + half
+                if winograd:
+                    _of_filter(matrices, at, down, right, out, to, 4 * place, place)
+                else:
+                    for r in range(taps.rows):
+                        for s in range(taps.columns):
+                            k = (r * taps.columns + s) * size
+                            store(out, to + k, load(matrices, at + r * down + s * right))
+
+
+@jit
+def _by_tap(flat, start, near, far, back, taps, out):
+    """A block of filters by channel and tap, out[channel, tap, filter]; it may write beyond."""
+    step = lanes(flat)
+    if back:
+        for c in range(step):
+            for k in range(0, taps, step):
+                for half in range(0, 2 * step, step):
+                    at = start + c * far + half * near + k
+                    transpose(flat, at, near, out, (c * taps + k) * 2 * step + half, 2 * step)
+    else:
+        for k in range(0, step * taps, step):
+            for half in range(0, 2 * step, step):
+                transpose(flat, start + half * near + k, near, out, k * 2 * step + half, 2 * step)
 
 
 @threaded
@@ -301,20 +362,37 @@ def unpack_filters(sums, parts, taps, winograd, dw):
     for item in prange(blocks * across):
         filter, channel = item // across * 2 * step, item % across * step
         matrices = np.empty(count * size, dw.dtype)
+        total = np.empty((PLACES if winograd else count) * size, dw.dtype)
         if winograd:
-            total = np.empty(PLACES * size, dw.dtype)
             for p in range(PLACES):
                 _add_parts(sums, p * place + item * size, size, parts, part_size, total, p * size)
-            for k in range(0, size, step):
-                _of_sums(total, k, 4 * size, size, matrices, k, 3 * size, size)
         else:
-            _add_parts(sums, item * count * size, count * size, parts, part_size, matrices, 0)
-        for lane in range(min(2 * step, filters - filter)):
-            for c in range(min(step, channels - channel)):
-                for r in range(taps.rows):
-                    for s in range(taps.columns):
-                        value = matrices[(r * taps.columns + s) * size + c * 2 * step + lane]
-                        dw[filter + lane, channel + c, taps.row + r, taps.column + s] = value
+            _add_parts(sums, item * count * size, count * size, parts, part_size, total, 0)
+        for c in range(step):
+            for half in range(0, 2 * step, step):
+                at, to = c * 2 * step + half, c * count * 2 * step + half
+                if winograd:
+                    _of_sums(total, at, 4 * size, size, matrices, to, 6 * step, 2 * step)
+                else:
+                    for k in range(count):
+                        store(matrices, to + k * 2 * step, load(total, at + k * size))
+        whole = count == dw.shape[2] * dw.shape[3]
+        if whole and filters - filter >= 2 * step and channels - channel >= step:
+            near = channels * count
+            to = filter * near + channel * count
+            flat = dw.reshape(dw.size)
+            for k in range(0, step * count, step):
+                for half in range(0, 2 * step, step):
+                    transpose(
+                        matrices, k * 2 * step + half, 2 * step, flat, to + half * near + k, near
+                    )  # fmt: skip
+        else:
+            for lane in range(min(2 * step, filters - filter)):
+                for c in range(min(step, channels - channel)):
+                    for r in range(taps.rows):
+                        for s in range(taps.columns):
+                            value = matrices[(c * count + r * taps.columns + s) * 2 * step + lane]
+                            dw[filter + lane, channel + c, taps.row + r, taps.column + s] = value
 
 
 @jit

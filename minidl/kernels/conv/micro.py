@@ -180,6 +180,51 @@ def add(_typing, a, b):
     return a(a, b), generate
 
 
+@intrinsic
+def rectify(_typing, vector):
+    """``vector`` with 0 for what is not above 0; NaN stays."""
+
+    def generate(_context, builder, _signature, args):
+        zeros = ir.Constant(args[0].type, None)
+        return builder.select(builder.fcmp_ordered("<=", args[0], zeros), zeros, args[0])
+
+    return vector(vector), generate
+
+
+@intrinsic
+def transpose(_typing, source, at, pitch, target, to, target_pitch):
+    """Write the transposed matrix of ``lanes`` rows that are ``pitch`` apart, a vector each."""
+
+    def generate(context, builder, signature, args):
+        kinds = signature.args
+        source, target = (_Flat(context, builder, kinds[i], args[i]) for i in (0, 3))
+        lanes = source.lanes
+
+        def row(start, distance, i):
+            return builder.add(start, builder.mul(distance, distance.type(i)))
+
+        rows = [source.load(source.at(row(args[1], args[2], i))) for i in range(lanes)]
+        block = 1
+        while block < lanes:  # exchange the blocks beside the diagonal, twice as large each time
+            for i in (i for i in range(lanes) if not i & block):
+                rows[i], rows[i + block] = _exchanged(builder, rows[i], rows[i + block], block)
+            block *= 2
+        for i, vector in enumerate(rows):
+            target.store(vector, target.at(row(args[4], args[5], i)))
+        return context.get_dummy_value()
+
+    numbers = types.intp
+    return types.void(source, numbers, numbers, target, numbers, numbers), generate
+
+
+def _exchanged(builder, a, b, block):
+    lanes = range(a.type.count)
+    first = [k if not k & block else k - block + len(lanes) for k in lanes]
+    second = [k + block if not k & block else k + len(lanes) for k in lanes]
+    index = ir.VectorType(ir.IntType(32), len(lanes))
+    return tuple(builder.shuffle_vector(a, b, ir.Constant(index, m)) for m in (first, second))
+
+
 def sandwich(matrix: Sequence[Sequence[float]]) -> Callable:
     """A function of jitted code that writes ``matrix @ X @ matrix.T``, X a matrix of vectors.
 
