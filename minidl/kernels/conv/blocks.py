@@ -351,9 +351,11 @@ def _by_tap(flat, start, near, far, back, taps, out):
 
 @threaded
 def unpack_filters(sums, parts, taps, winograd, dw):
-    """dw's taps: the total over the parts of what `pack_filters` would have made of them."""
+    """dw (o, c, r, s): the total over parts of sums packed like filters; 0 at all other taps."""
     step = lanes(dw)
-    filters, channels = dw.shape[:2]
+    filters, channels, _, width = dw.shape
+    all_taps, first = dw.shape[2] * width, taps.row * width + taps.column
+    flat = dw.reshape(dw.size)
     across = (channels + step - 1) // step
     blocks = (filters + 2 * step - 1) // (2 * step)
     count = taps.rows * taps.columns
@@ -361,38 +363,35 @@ def unpack_filters(sums, parts, taps, winograd, dw):
     part_size = place * (PLACES if winograd else count)
     for item in prange(blocks * across):
         filter, channel = item // across * 2 * step, item % across * step
-        matrices = np.empty(count * size, dw.dtype)
         total = np.empty((PLACES if winograd else count) * size, dw.dtype)
         if winograd:
             for p in range(PLACES):
                 _add_parts(sums, p * place + item * size, size, parts, part_size, total, p * size)
         else:
             _add_parts(sums, item * count * size, count * size, parts, part_size, total, 0)
+        matrices = np.zeros(all_taps * size, dw.dtype)
         for c in range(step):
             for half in range(0, 2 * step, step):
-                at, to = c * 2 * step + half, c * count * 2 * step + half
+                at, to = c * 2 * step + half, (c * all_taps + first) * 2 * step + half
                 if winograd:
-                    _of_sums(total, at, 4 * size, size, matrices, to, 6 * step, 2 * step)
+                    _of_sums(total, at, 4 * size, size, matrices, to, width * 2 * step, 2 * step)
                 else:
-                    for k in range(count):
-                        store(matrices, to + k * 2 * step, load(total, at + k * size))
-        whole = count == dw.shape[2] * dw.shape[3]
-        if whole and filters - filter >= 2 * step and channels - channel >= step:
-            near = channels * count
-            to = filter * near + channel * count
-            flat = dw.reshape(dw.size)
-            for k in range(0, step * count, step):
-                for half in range(0, 2 * step, step):
-                    transpose(
-                        matrices, k * 2 * step + half, 2 * step, flat, to + half * near + k, near
-                    )  # fmt: skip
-        else:
-            for lane in range(min(2 * step, filters - filter)):
-                for c in range(min(step, channels - channel)):
                     for r in range(taps.rows):
                         for s in range(taps.columns):
-                            value = matrices[(c * count + r * taps.columns + s) * 2 * step + lane]
-                            dw[filter + lane, channel + c, taps.row + r, taps.column + s] = value
+                            vector = load(total, at + (r * taps.columns + s) * size)
+                            store(matrices, to + (r * width + s) * 2 * step, vector)
+        filled = min(2 * step, filters - filter), min(step, channels - channel)
+        near = channels * all_taps
+        to = filter * near + channel * all_taps
+        if filled == (2 * step, step):
+            for k in range(0, step * all_taps, step):
+                for half in range(0, 2 * step, step):
+                    at = k * 2 * step + half
+                    transpose(matrices, at, 2 * step, flat, to + half * near + k, near)
+        else:
+            for lane in range(filled[0]):
+                for k in range(filled[1] * all_taps):
+                    flat[to + lane * near + k] = matrices[k * 2 * step + lane]
 
 
 @jit
@@ -445,27 +444,33 @@ def correlate_weight(g, x, taps, sums, parts, shares, grid):
     across = (x.shape[1] + step - 1) // step
     blocks = (g.shape[1] + 2 * step - 1) // (2 * step)
     chunks, padded = _chunks(x.shape[0], grid)
-    size = step * 2 * step
+    size, gradient_size = step * 2 * step, places * blocks * padded * 2 * step
+    shared = np.empty((chunks if shares > 1 else 0) * gradient_size, x.dtype)
+    if shares > 1:
+        for chunk in prange(chunks):
+            there = shared[chunk * gradient_size : (chunk + 1) * gradient_size]
+            _spread_gradient(g, _chunk(chunk, x.shape[0], grid), grid, padded, there)
     for item in prange(parts * shares):
         part, share = item // shares, item % shares
         own = share * across // shares, (share + 1) * across // shares
         mine = (own[1] - own[0]) * count
         rows = np.empty(places * mine * padded * step, x.dtype)
-        gradient = np.empty(places * blocks * padded * 2 * step, x.dtype)
-        for b in range(places * blocks):
-            start = ((part * places * blocks + b) * across + own[0]) * count * size
-            sums[start : start + mine * size] = 0
-        for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
+        alone = np.empty(0 if shares > 1 else gradient_size, x.dtype)
+        first_chunk = part * chunks // parts
+        for chunk in range(first_chunk, (part + 1) * chunks // parts):
             piece = _chunk(chunk, x.shape[0], grid)
             tiles = piece.pictures * piece.lines * piece.columns
             _spread_input(x, piece, own, taps, grid, padded, rows)
-            _spread_gradient(g, piece, grid, padded, gradient)
+            gradient, start = shared, chunk * gradient_size
+            if shares == 1:
+                gradient, start = alone, 0
+                _spread_gradient(g, piece, grid, padded, alone)
             for b in range(places * blocks):
-                start = ((part * places * blocks + b) * across + own[0]) * count * size
+                to = ((part * places * blocks + b) * across + own[0]) * count * size
                 for k in range(mine):
                     at = (b // blocks * mine + k) * padded * step
                     for i in range(0, step, ROWS):
                         outer(
-                            rows, at + i, gradient, b * padded * 2 * step, tiles,
-                            sums, start + k * size + i * 2 * step,
+                            rows, at + i, gradient, start + b * padded * 2 * step, tiles,
+                            sums, to + k * size + i * 2 * step, chunk == first_chunk,
                         )  # fmt: skip

@@ -144,10 +144,10 @@ def multiply(_typing, rows, at, offsets, count, filters, filters_at, out, out_at
 
 
 @intrinsic
-def outer(_typing, x, x_at, g, g_at, count, out, out_at):
+def outer(_typing, x, x_at, g, g_at, count, out, out_at, fresh):
     """Add to ROWS rows of out the products of ROWS channels of x with g's two vectors.
 
-    Summed over ``count`` (> 0) positions, which are one vector apart in x, two in g.
+    If ``fresh``, what was in out before does not count. Summed over ``count`` (> 0) positions, which are one vector apart in x, two in g.
     """
 
     def generate(context, builder, signature, args):
@@ -162,12 +162,13 @@ def outer(_typing, x, x_at, g, g_at, count, out, out_at):
 
         there = out.at(args[6])
         before = [out.load(there, i * lanes) for i in range(2 * ROWS)]
+        before = [builder.select(args[7], out.zeros(), vector) for vector in before]
         for i, value in enumerate(_accumulate(builder, args[4], before, body)):
             out.store(value, there, i * lanes)
         return context.get_dummy_value()
 
     numbers = types.intp
-    return types.void(x, numbers, g, numbers, numbers, out, numbers), generate
+    return types.void(x, numbers, g, numbers, numbers, out, numbers, types.boolean), generate
 
 
 @intrinsic

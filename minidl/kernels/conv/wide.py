@@ -116,9 +116,8 @@ def conv2d_weight_grad(
 ) -> np.ndarray:
     """See `minidl.kernels.conv.reference.conv2d_weight_grad`."""
     axes = _forward_axes(x.shape, weight_shape, g.shape[2:], stride, padding, dilation)
-    grid, taps = _grid(len(x), axes), _taps(axes)
-    complete = weight_shape[2:] == (taps.rows, taps.columns)
-    dw = empty(weight_shape, x.dtype) if complete else _zeros(weight_shape, x.dtype)
+    grid, taps = _grid(len(x), axes, 2 * _TILES), _taps(axes)
+    dw = empty(weight_shape, x.dtype)
     size = _packed_size(*weight_shape[:2], taps, grid, x.itemsize)
     parts = min(max(1, _SUMS // size), 4 * _SHARED, _chunks(len(x), grid))
     shares = min(-(-_SHARED // parts), -(-weight_shape[1] * x.itemsize // BYTES))
@@ -131,7 +130,8 @@ def conv2d_weight_grad(
 
 def _correlate(x, w, back: bool, bias, relu: bool, y, axes: tuple[_Axis, _Axis]) -> None:
     """Put into y the correlation of x and w along two axes."""
-    grid, taps = _grid(len(x), axes), _taps(axes)
+    halves = -(-len(x) // 2)  # pictures: two chunks at least
+    grid, taps = _grid(halves, axes, _TILES), _taps(axes)
     shape = (w.shape[1], w.shape[0]) if back else w.shape[:2]
     filters = empty(_packed_size(*shape, taps, grid, x.itemsize), x.dtype)
     pack_filters(filters.size, w, back, taps, grid.winograd, filters)
@@ -222,17 +222,17 @@ def _taps(axes: tuple[_Axis, _Axis]) -> Taps:
 # --------------------------------------------------------------------------- layout
 
 
-def _grid(pictures: int, axes: tuple[_Axis, _Axis]) -> Grid:
-    """How the work is laid out for so many pictures."""
+def _grid(pictures: int, axes: tuple[_Axis, _Axis], tiles: int) -> Grid:
+    """The layout with about so many tiles or positions, and at most ``pictures``, in a chunk."""
     rows, columns = axes
     winograd = _by_winograd(axes)
     tile = 2 if winograd else 1
     down, across = -(-rows.out // tile), -(-columns.out // tile)
-    if down * across > _TILES:
-        chunks = -(-down // max(1, _TILES // across))
+    if down * across > tiles:
+        chunks = -(-down // max(1, tiles // across))
         count, lines = 1, -(-down // chunks)
     else:
-        count, lines = max(1, min(_TILES // (down * across), -(-pictures // 2))), down
+        count, lines = min(tiles // (down * across), pictures), down
     return Grid(
         winograd, rows.out, columns.out, count, lines, rows.before, columns.before, rows.stride,
         columns.stride, rows.dilation, columns.dilation, rows.at, columns.at, rows.every,
