@@ -125,6 +125,17 @@ def _up(count, multiple):
     return (count + multiple - 1) // multiple * multiple
 
 
+def padded(tiles):
+    """How many tiles to leave room for: for whole register tiles, and for one more.
+
+    Places that are a power of two apart would fall on the same lines of the cache.
+    """
+    return (tiles + ROWS - 1) // ROWS * ROWS + ROWS
+
+
+_padded = jit(padded)
+
+
 # --------------------------------------------------------------------------- rows
 
 
@@ -409,68 +420,82 @@ def _add_parts(sums, at, count, parts, part_size, total, to):
 @threaded
 def correlate(x, filters, taps, bias, relu, y, grid):
     """Put into y the correlation of x and the packed filters, chunk by chunk."""
+    for chunk in prange(_chunks(x.shape[0], grid)[0]):
+        _correlate_chunk(x, filters, taps, bias, relu, y, grid, chunk)
+
+
+@jit
+def _correlate_chunk(x, filters, taps, bias, relu, y, grid, index):
     step = lanes(x)
     places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
     across = (x.shape[1] + step - 1) // step * count
     blocks = (y.shape[1] + 2 * step - 1) // (2 * step)
-    chunks, tiles = _chunks(x.shape[0], grid)
-    padded = _up(tiles, ROWS)
+    chunk, padded = _chunk(index, x.shape[0], grid), _padded(_chunks(x.shape[0], grid)[1])
+    rows = np.empty(places * across * padded * step, x.dtype)
+    products = np.empty(places * blocks * padded * 2 * step, x.dtype)
+    _spread_input(x, chunk, (0, across // count), taps, grid, padded, rows)
     offsets = np.arange(across) * (padded * step)
-    for chunk in prange(chunks):
-        part = _chunk(chunk, x.shape[0], grid)
-        used = part.pictures * part.lines * part.columns
-        rows = np.empty(places * across * padded * step, x.dtype)
-        products = np.empty(places * blocks * padded * 2 * step, x.dtype)
-        _spread_input(x, part, (0, across // count), taps, grid, padded, rows)
-        for p in range(places):
-            for b in range(p * blocks, (p + 1) * blocks):
-                for t in range(0, used, ROWS):
-                    multiply(
-                        rows, (p * across * padded + t) * step, offsets, across,
-                        filters, b * across * step * 2 * step,
-                        products, (b * padded + t) * 2 * step,
-                    )  # fmt: skip
-        _collect(products, part, grid, padded, bias, relu, y)
+    for b in range(places * blocks):
+        start = b // blocks * across * padded
+        for t in range(0, chunk.pictures * chunk.lines * chunk.columns, ROWS):
+            multiply(
+                rows, (start + t) * step, offsets, across,
+                filters, b * across * step * 2 * step,
+                products, (b * padded + t) * 2 * step,
+            )  # fmt: skip
+    _collect(products, chunk, grid, padded, bias, relu, y)
 
 
 @threaded
-def correlate_weight(g, x, taps, sums, parts, shares, grid):
+def spread_gradient(g, out, grid):
+    """The gradient's rows of all chunks, one chunk's after the other's."""
+    chunks, tiles = _chunks(g.shape[0], grid)
+    size = out.size // chunks
+    for chunk in prange(chunks):
+        piece = _chunk(chunk, g.shape[0], grid)
+        _spread_gradient(g, piece, grid, _padded(tiles), out[chunk * size : (chunk + 1) * size])
+
+
+@threaded
+def correlate_weight(g, gradient, x, taps, sums, parts, shares, grid):
     """Fill sums[part, ...], packed like filters, with each part's sum over its chunks.
 
-    A part's channels are dealt out in ``shares``.
+    A part's channels are dealt out in ``shares``. ``gradient`` holds what `spread_gradient` makes
+    of g, or is empty if each part is to do so.
     """
+    for item in prange(parts * shares):
+        _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item)
+
+
+@jit
+def _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item):
     step = lanes(x)
     places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
     across = (x.shape[1] + step - 1) // step
     blocks = (g.shape[1] + 2 * step - 1) // (2 * step)
-    chunks, padded = _chunks(x.shape[0], grid)
-    size, gradient_size = step * 2 * step, places * blocks * padded * 2 * step
-    shared = np.empty((chunks if shares > 1 else 0) * gradient_size, x.dtype)
-    if shares > 1:
-        for chunk in prange(chunks):
-            there = shared[chunk * gradient_size : (chunk + 1) * gradient_size]
-            _spread_gradient(g, _chunk(chunk, x.shape[0], grid), grid, padded, there)
-    for item in prange(parts * shares):
-        part, share = item // shares, item % shares
-        own = share * across // shares, (share + 1) * across // shares
-        mine = (own[1] - own[0]) * count
-        rows = np.empty(places * mine * padded * step, x.dtype)
-        alone = np.empty(0 if shares > 1 else gradient_size, x.dtype)
-        first_chunk = part * chunks // parts
-        for chunk in range(first_chunk, (part + 1) * chunks // parts):
-            piece = _chunk(chunk, x.shape[0], grid)
-            tiles = piece.pictures * piece.lines * piece.columns
-            _spread_input(x, piece, own, taps, grid, padded, rows)
-            gradient, start = shared, chunk * gradient_size
-            if shares == 1:
-                gradient, start = alone, 0
-                _spread_gradient(g, piece, grid, padded, alone)
-            for b in range(places * blocks):
-                to = ((part * places * blocks + b) * across + own[0]) * count * size
-                for k in range(mine):
-                    at = (b // blocks * mine + k) * padded * step
-                    for i in range(0, step, ROWS):
-                        outer(
-                            rows, at + i, gradient, start + b * padded * 2 * step, tiles,
-                            sums, to + k * size + i * 2 * step, chunk == first_chunk,
-                        )  # fmt: skip
+    chunks, tiles = _chunks(x.shape[0], grid)
+    padded = _padded(tiles)
+    part, share = item // shares, item % shares
+    own = share * across // shares, (share + 1) * across // shares
+    mine = (own[1] - own[0]) * count
+    rows = np.empty(places * mine * padded * step, x.dtype)
+    size = places * blocks * padded * 2 * step
+    alone = np.empty(0 if gradient.size else size, x.dtype)
+    first = part * chunks // parts
+    for index in range(first, (part + 1) * chunks // parts):
+        chunk = _chunk(index, x.shape[0], grid)
+        _spread_input(x, chunk, own, taps, grid, padded, rows)
+        spread, start = gradient, index * size
+        if not gradient.size:
+            spread, start = alone, 0
+            _spread_gradient(g, chunk, grid, padded, alone)
+        used = chunk.pictures * chunk.lines * chunk.columns
+        for b in range(places * blocks):
+            to = ((part * places * blocks + b) * across + own[0]) * count * 2 * step
+            for k in range(mine):
+                at = (b // blocks * mine + k) * padded * step
+                for i in range(0, step, ROWS):
+                    outer(
+                        rows, at + i, spread, start + b * padded * 2 * step, used,
+                        sums, (to + k * 2 * step) * step + i * 2 * step, index == first,
+                    )  # fmt: skip

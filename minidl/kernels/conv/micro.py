@@ -147,7 +147,8 @@ def multiply(_typing, rows, at, offsets, count, filters, filters_at, out, out_at
 def outer(_typing, x, x_at, g, g_at, count, out, out_at, fresh):
     """Add to ROWS rows of out the products of ROWS channels of x with g's two vectors.
 
-    If ``fresh``, what was in out before does not count. Summed over ``count`` (> 0) positions, which are one vector apart in x, two in g.
+    If ``fresh``, what was in out before does not count. Summed over ``count`` (> 0) positions,
+    which are one vector apart in x, two in g.
     """
 
     def generate(context, builder, signature, args):

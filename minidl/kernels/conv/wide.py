@@ -26,6 +26,8 @@ from minidl.kernels.conv.blocks import (
     correlate,
     correlate_weight,
     pack_filters,
+    padded,
+    spread_gradient,
     unpack_filters,
 )
 from minidl.kernels.conv.phases import phases
@@ -121,9 +123,13 @@ def conv2d_weight_grad(
     size = _packed_size(*weight_shape[:2], taps, grid, x.itemsize)
     parts = min(max(1, _SUMS // size), 4 * _SHARED, _chunks(len(x), grid))
     shares = min(-(-_SHARED // parts), -(-weight_shape[1] * x.itemsize // BYTES))
-    sums = empty(parts * size, x.dtype)
+    sums, spread = empty(parts * size, x.dtype), empty(0, x.dtype)
+    g, x = contiguous(g), contiguous(x)
+    if shares > 1:
+        spread = empty(_spread_size(g, grid), g.dtype)
+        spread_gradient(spread.size, g, spread, grid)
     work = g.size * weight_shape[1] * taps.rows * taps.columns // _SIMD
-    correlate_weight(work, contiguous(g), contiguous(x), taps, sums, parts, shares, grid)
+    correlate_weight(work, g, spread, x, taps, sums, parts, shares, grid)
     unpack_filters(sums.size, sums, parts, taps, grid.winograd, dw)
     return dw
 
@@ -251,6 +257,13 @@ def _by_winograd(axes: tuple[_Axis, _Axis]) -> bool:
         return False
     tiles = math.prod(-(-a.out // 2) for a in axes)
     return PLACES * tiles < 9 * math.prod(a.out for a in axes)
+
+
+def _spread_size(g: np.ndarray, grid: Grid) -> int:
+    """How many numbers the gradient's rows are."""
+    tiles = grid.pictures * grid.lines * -(-grid.columns // (2 if grid.winograd else 1))
+    rows = _up(g.shape[1], 2 * BYTES // g.itemsize) * (PLACES if grid.winograd else 1)
+    return _chunks(len(g), grid) * padded(tiles) * rows
 
 
 def _packed_size(filters: int, channels: int, taps: Taps, grid: Grid, itemsize: int) -> int:
