@@ -39,7 +39,7 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.conv.micro import ROWS, add, multiply, outer, rectify, sandwich, transpose
-from minidl.kernels.conv.simd import lanes, load, store
+from minidl.kernels.conv.simd import lanes, load, store, zeros
 from minidl.kernels.jit import jit, threaded
 
 PLACES = 16
@@ -148,11 +148,12 @@ def _load_block(x, n, channel, top, left, height, width, block, dense):
     first, last = max(left, 0), min(left + width, columns)
     filled = min(step, x.shape[1] - channel)
     if filled < step or last_row - first_row < height or last - first < width:
-        block[: height * width * step] = 0
+        for k in range(0, height * width * step, step):
+            store(block, k, zeros(block))
     length = (last_row - first_row) * columns
     if filled == step and length >= step:
         at = (n * x.shape[1] + channel) * plane + first_row * columns
-        _by_pixel(x.reshape(x.size), at, plane, length, dense)
+        _by_pixel(x, at, plane, length, dense)
         for i in range(first_row, last_row):
             to = ((i - top) * width - left) * step
             source = (i - first_row) * columns * step
@@ -215,7 +216,7 @@ def _copy_patch(block, at, width, taps, grid, out, to, distance):
 
 
 @jit
-def _spread_gradient(g, chunk, grid, padded, out):
+def _spread_gradient(g, chunk, grid, padded, out, start):
     """The gradient's rows of a chunk: out[place, block of filters, tile, filter]."""
     step = lanes(g)
     height, width = chunk.tile * chunk.lines, chunk.tile * chunk.columns
@@ -225,7 +226,7 @@ def _spread_gradient(g, chunk, grid, padded, out):
     place = blocks * padded * step
     for b in range(blocks):
         for n in range(chunk.pictures):
-            to = b // 2 * padded * 2 * step + b % 2 * step
+            to = start + b // 2 * padded * 2 * step + b % 2 * step
             to += n * chunk.lines * chunk.columns * 2 * step
             top = chunk.tile * chunk.line
             _load_block(g, chunk.first + n, b * step, top, 0, height, width, block, dense)
@@ -268,7 +269,8 @@ def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
     step = lanes(y)
     filled, columns = min(step, y.shape[1] - filter), grid.columns
     shift = np.zeros(step, y.dtype)
-    shift[:filled] = bias[filter : filter + filled]
+    for lane in range(filled):
+        shift[lane] = bias[filter + lane]
     for i in range(rows):
         for j in range(columns):
             pixel = add(load(block, (i * width + j) * step), load(shift, 0))
@@ -278,11 +280,10 @@ def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
     whole = grid.every_h == 1 and grid.every_w == 1 and columns == y.shape[3]
     if whole and filled == step and length >= step:
         to = ((chunk.first + n) * y.shape[1] + filter) * plane + first_row * columns
-        flat = y.reshape(y.size)
         for k in range(0, length - step + 1, step):
-            transpose(block, k * step, step, flat, to + k, plane)
+            transpose(block, k * step, step, y, to + k, plane)
         k = length - step  # once more where the last vector is not whole
-        transpose(block, k * step, step, flat, to + k, plane)
+        transpose(block, k * step, step, y, to + k, plane)
     else:
         for lane in range(filled):
             for i in range(rows):
@@ -310,7 +311,6 @@ def pack_filters(w, back, taps, winograd, out):
     if back:
         near, far = far, near
         filters, channels = channels, filters
-    flat = w.reshape(w.size)
     across = (channels + step - 1) // step
     blocks = (filters + 2 * step - 1) // (2 * step)
     count = taps.rows * taps.columns
@@ -322,13 +322,16 @@ def pack_filters(w, back, taps, winograd, out):
         matrices = np.zeros((step * all_taps + step) * 2 * step, w.dtype)
         start = filter * near + channel * far
         if filled == (2 * step, step) and start + reach <= w.size:
-            _by_tap(flat, start, near, far, back, all_taps, matrices)
+            _by_tap(w, start, near, far, back, all_taps, matrices)
         else:
             for lane in range(filled[0]):
                 for c in range(filled[1]):
                     for k in range(all_taps):
-                        value = flat[start + lane * near + c * far + k]
-                        matrices[(c * all_taps + k) * 2 * step + lane] = value
+                        r, s = divmod(k, width)
+                        o, i = (
+                            (channel + c, filter + lane) if back else (filter + lane, channel + c)
+                        )
+                        matrices[(c * all_taps + k) * 2 * step + lane] = w[o, i, r, s]
         first = taps.row * width + taps.column
         down, right = taps.row_step * width * 2 * step, taps.column_step * 2 * step
         for c in range(step):
@@ -345,19 +348,19 @@ def pack_filters(w, back, taps, winograd, out):
 
 
 @jit
-def _by_tap(flat, start, near, far, back, taps, out):
+def _by_tap(w, start, near, far, back, taps, out):
     """A block of filters by channel and tap, out[channel, tap, filter]; it may write beyond."""
-    step = lanes(flat)
+    step = lanes(w)
     if back:
         for c in range(step):
             for k in range(0, taps, step):
                 for half in range(0, 2 * step, step):
                     at = start + c * far + half * near + k
-                    transpose(flat, at, near, out, (c * taps + k) * 2 * step + half, 2 * step)
+                    transpose(w, at, near, out, (c * taps + k) * 2 * step + half, 2 * step)
     else:
         for k in range(0, step * taps, step):
             for half in range(0, 2 * step, step):
-                transpose(flat, start + half * near + k, near, out, k * 2 * step + half, 2 * step)
+                transpose(w, start + half * near + k, near, out, k * 2 * step + half, 2 * step)
 
 
 @threaded
@@ -366,7 +369,6 @@ def unpack_filters(sums, parts, taps, winograd, dw):
     step = lanes(dw)
     filters, channels, _, width = dw.shape
     all_taps, first = dw.shape[2] * width, taps.row * width + taps.column
-    flat = dw.reshape(dw.size)
     across = (channels + step - 1) // step
     blocks = (filters + 2 * step - 1) // (2 * step)
     count = taps.rows * taps.columns
@@ -398,11 +400,13 @@ def unpack_filters(sums, parts, taps, winograd, dw):
             for k in range(0, step * all_taps, step):
                 for half in range(0, 2 * step, step):
                     at = k * 2 * step + half
-                    transpose(matrices, at, 2 * step, flat, to + half * near + k, near)
+                    transpose(matrices, at, 2 * step, dw, to + half * near + k, near)
         else:
             for lane in range(filled[0]):
-                for k in range(filled[1] * all_taps):
-                    flat[to + lane * near + k] = matrices[k * 2 * step + lane]
+                for c in range(filled[1]):
+                    for k in range(all_taps):
+                        value = matrices[(c * all_taps + k) * 2 * step + lane]
+                        dw[filter + lane, channel + c, k // width, k % width] = value
 
 
 @jit
@@ -434,7 +438,9 @@ def _correlate_chunk(x, filters, taps, bias, relu, y, grid, index):
     rows = np.empty(places * across * padded * step, x.dtype)
     products = np.empty(places * blocks * padded * 2 * step, x.dtype)
     _spread_input(x, chunk, (0, across // count), taps, grid, padded, rows)
-    offsets = np.arange(across) * (padded * step)
+    offsets = np.empty(across, np.int64)
+    for k in range(across):
+        offsets[k] = k * padded * step
     for b in range(places * blocks):
         start = b // blocks * across * padded
         for t in range(0, chunk.pictures * chunk.lines * chunk.columns, ROWS):
@@ -453,7 +459,7 @@ def spread_gradient(g, out, grid):
     size = out.size // chunks
     for chunk in prange(chunks):
         piece = _chunk(chunk, g.shape[0], grid)
-        _spread_gradient(g, piece, grid, _padded(tiles), out[chunk * size : (chunk + 1) * size])
+        _spread_gradient(g, piece, grid, _padded(tiles), out, chunk * size)
 
 
 @threaded
@@ -488,7 +494,7 @@ def _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item):
         spread, start = gradient, index * size
         if not gradient.size:
             spread, start = alone, 0
-            _spread_gradient(g, chunk, grid, padded, alone)
+            _spread_gradient(g, chunk, grid, padded, alone, 0)
         used = chunk.pictures * chunk.lines * chunk.columns
         for b in range(places * blocks):
             to = ((part * places * blocks + b) * across + own[0]) * count * 2 * step
