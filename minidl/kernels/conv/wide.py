@@ -2,9 +2,9 @@
 
 Who serves a convolution follows from its shapes, the first that suits:
 
-1. this file, if there are no groups and at least `CHANNELS` channels and filters: by
-   Winograd's way where the filter is 3x3 and stride and dilation are 1, unless its tiles would
-   be mostly empty, and by patches elsewhere;
+1. this file, if there are no groups and at least `CHANNELS` channels and filters, for 3x3
+   filters `FEW`: by Winograd's way where the filter is 3x3 and stride and dilation are 1, unless
+   its tiles would be mostly empty, and by patches elsewhere;
 2. the flat correlation (`minidl.kernels.conv.flat`), whatever the shapes.
 
 An input gradient is a correlation of the result's gradient, one for each remainder of the
@@ -37,8 +37,8 @@ from minidl.kernels.launch import contiguous, empty, launch, planned
 
 Shape = tuple[int, int, int, int]
 
-CHANNELS = 16
-"""From so many channels and filters on."""
+CHANNELS, FEW = 32, 16
+"""From so many channels and filters on; 3x3 filters make up for half a block left empty."""
 
 _TILES = 64
 """About how many tiles or positions a chunk has."""
@@ -55,9 +55,10 @@ _SHARED = 4
 
 def suits(a: np.ndarray, weight_shape: tuple[int, ...], groups: int) -> bool:
     """Whether there are enough channels and filters; ``a`` is one of the operands."""
+    least = FEW if weight_shape[2:] == (3, 3) else CHANNELS
     return (
         groups == 1
-        and min(weight_shape[:2]) >= CHANNELS
+        and min(weight_shape[:2]) >= least
         and a.dtype in (np.float32, np.float64)
         and a.size > 0
     )
