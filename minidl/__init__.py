@@ -3,7 +3,7 @@
 The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
 """
 
-from minidl import accelerator, autograd, cuda, kernels, nn, ops, optim, random, utils
+from minidl import accelerator, autograd, compiler, cuda, kernels, nn, ops, optim, random, utils
 from minidl.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backend import (
     CudaUnavailable,
@@ -24,6 +24,7 @@ from minidl.backend import (
     set_default_dtype,
     uint8,
 )
+from minidl.compiler import CaptureError, compile
 from minidl.kernels import get_num_threads, set_num_threads
 from minidl.ops import *
 from minidl.random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state

@@ -162,6 +162,7 @@ class Tensor(TensorBase):
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares memory; with ``force`` a copy if need be."""
+        autograd.reading(self, "numpy()")
         if force:
             return to_host(self.array)
         if self.device != CPU:
@@ -177,10 +178,12 @@ class Tensor(TensorBase):
         """The value of a tensor with one element, as a Python number."""
         if self.array.size != 1:
             raise ValueError(f"item: wants one element, got shape {self.shape}")
+        autograd.reading(self, "item()")
         return self.array.item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
+        autograd.reading(self, "tolist()")
         return self.array.tolist()
 
     # ----------------------------------------------------------------- the graph
@@ -481,6 +484,7 @@ class Tensor(TensorBase):
             raise ValueError(
                 f"the truth of a tensor of shape {self.shape} is ambiguous: use any() or all()"
             )
+        autograd.reading(self, "its truth (if, while, and, or, not)")
         return bool(self.array.item())
 
     def __float__(self) -> float:
@@ -513,6 +517,7 @@ class Tensor(TensorBase):
         return _rebuilt, (to_host(self.array), self.requires_grad, str(self.device))
 
     def __repr__(self) -> str:
+        autograd.reading(self, "its text")
         facts = [values_text(to_host(self.array))]
         if self.device != CPU:
             facts.append(f"device='{self.device}'")

@@ -16,7 +16,7 @@ from minidl.kernels import (
     use_kernels,
 )
 from minidl.kernels.conv import cpu, reference, wide
-from minidl.kernels.launch import tape
+from minidl.kernels.launch import noting
 
 ALLOWED = {np.float32: 3e-5, np.float64: 1e-12}
 """By dtype, how far a result may be off in relation to the largest number in it."""
@@ -165,38 +165,26 @@ def test_who_is_served_by_winograds_way(case, by_winograd):
     assert wide._by_winograd(axes) == by_winograd
 
 
-def test_others_go_to_the_flat_correlation(monkeypatch):
+def test_others_go_elsewhere(monkeypatch):
     for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
         monkeypatch.setattr(wide, name, lambda *_: "wide")
     how = (1, 1), (1, 1, 1, 1), (1, 1)
-    few, many = np.ones((1, 3, 4, 4), np.float32), np.ones((1, 32, 4, 4), np.float32)
+    many = np.ones((1, 32, 4, 4), np.float32)
     w, grouped = np.ones((32, 32, 3, 3), np.float32), np.ones((32, 16, 3, 3), np.float32)
+    single = np.ones((16, 32, 1, 1), np.float32)
     assert cpu.conv2d(many, w, None, *how, 1) == "wide"
+    assert cpu.conv2d(many, w[:16], None, *how, 1) == "wide"
     assert cpu.conv2d_input_grad(many, w, many.shape, *how, 1) == "wide"
     assert cpu.conv2d_weight_grad(many, many, w.shape, *how, 1) == "wide"
-    single = np.ones((16, 32, 1, 1), np.float32)
-    assert cpu.conv2d(many, w[:16], None, *how, 1) == "wide"
-    for x, filters, groups in ((few, w[:, :3], 1), (many, w[:15], 1), (many, grouped, 2)):
-        assert cpu.conv2d(x, filters, None, *how, groups).shape == (1, len(filters), 4, 4)
+    assert cpu.conv2d_grads(many, many, w, *how, 1)[:2] == ("wide", "wide")
+    assert cpu.conv2d(many[:, :3], w[:, :3], None, *how, 1).shape == (1, 32, 4, 4)
+    assert cpu.conv2d(many, w[:15], None, *how, 1).shape == (1, 15, 4, 4)
+    assert cpu.conv2d(many, grouped, None, *how, 2).shape == (1, 32, 4, 4)
     assert cpu.conv2d(many, single, None, *how, 1).shape == (1, 16, 6, 6)
     assert cpu.conv2d(many[:0], w, None, *how, 1).size == 0
 
 
 # --------------------------------------------------------------------------- promises
-
-
-class Launches:
-    """What was launched, to be repeated."""
-
-    def __init__(self):
-        self.noted = []
-
-    def note(self, function, args):
-        self.noted.append((function, args))
-
-    def repeat(self):
-        for function, args in self.noted:
-            function(*args)
 
 
 @pytest.mark.parametrize("case", [square(9, 64, 64, 9), square(9, 64, 64, 9, stride=2)], ids=str)
@@ -226,24 +214,42 @@ def test_the_number_of_threads_changes_no_bit(case):
 @pytest.mark.parametrize(
     "case", [square(3, 32, 32, 6), square(3, 32, 32, 6, kernel=1, stride=2, padding=0)], ids=str
 )
-def test_launches_alone_repeat_a_kernel(case, monkeypatch):
+def test_launches_alone_repeat_a_kernel(case):
     x, w, bias, g = operands(case, np.float32)
-    how = case.how[:3]
     for kernel, args in (
-        (wide.conv2d, (x, w, bias, *how, True)),
-        (wide.conv2d, (x, w, None, *how, False)),
-        (wide.conv2d_input_grad, (g, w, x.shape, *how)),
-        (wide.conv2d_weight_grad, (g, x, w.shape, *how)),
+        (cpu.conv2d, (x, w, bias, *case.how, True)),
+        (cpu.conv2d, (x, w, None, *case.how)),
+        (cpu.conv2d_grads, (g, x, w, *case.how)),
+        (cpu.conv2d_relu_max_pool2d, (x, w, bias, *case.how)),
     ):
         assert kernel.planned
-        with monkeypatch.context() as during:
-            launches = Launches()
-            during.setattr(tape, "note", launches.note)
-            result = kernel(*args)
+        with noting(lambda shape, dtype, _like: np.empty(shape, dtype)) as notes:
+            results = kernel(*args)
+        assert notes.complete
         for array in (x, w, bias, g):
             array[...] = array[..., ::-1].copy()
-        launches.repeat()
-        assert np.array_equal(result, kernel(*args))
+        for function, arguments in notes.launches:
+            function(*arguments)
+        again = kernel(*args)
+        for one, other in zip(results, again):
+            assert np.array_equal(one, other)
+
+
+def test_with_relu_and_pooling():
+    """Odd sizes, whose last row and column are in no window."""
+    case = square(3, 32, 48, 9)
+    x, w, bias, _ = operands(case, np.float32)
+    x[1, 2, 3, 4] = np.nan
+    y, code = cpu.conv2d_relu_max_pool2d(x, w, bias, *case.how)
+    expected, places = reference.conv2d_relu_max_pool2d(x, w, bias, *case.how)
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+    assert np.mean(code == places) > 0.999  # but for numbers that are nearly equal
+    g = normal(y.shape, np.float32, 4)
+    x[np.isnan(x)] = 0
+    found = cpu.conv2d_relu_max_pool2d_grad(g, code, x, w, *case.how)
+    wanted = reference.conv2d_relu_max_pool2d_grad(g, code, x, w, *case.how)
+    for one, other in zip(found, wanted):
+        assert_close(one, other, np.float32)
 
 
 def test_nan_reaches_what_sees_it_and_nothing_else():

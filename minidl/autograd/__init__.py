@@ -1,11 +1,22 @@
 """Define-by-run reverse-mode differentiation.
 
 ``mode`` says whether operations are recorded, ``graph`` holds what was recorded,
-``operator`` records, ``engine`` runs backward, ``inplace`` guards changes of memory.
+``operator`` records, ``engine`` runs backward, ``inplace`` guards changes of memory,
+``observer`` is how all that is watched.
 """
 
 from minidl.autograd.engine import RemovableHandle, add_hook, backward, grad
 from minidl.autograd.graph import Leaf, Node, Spec, TensorBase, describe, set_tensor_type, wrap
 from minidl.autograd.inplace import update_inplace
-from minidl.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.autograd.mode import (
+    change,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    observed_by,
+    reading,
+    run,
+    set_grad_enabled,
+)
+from minidl.autograd.observer import Observer
 from minidl.autograd.operator import fused, op, operators

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from minidl.autograd.graph import Leaf, TensorBase, alias, describe
-from minidl.autograd.mode import mode
+from minidl.autograd.mode import change, mode
 from minidl.backend import fits_into
 
 
@@ -28,7 +29,7 @@ def update_inplace(target: TensorBase, function: Callable, *args: Any, **options
             f"in-place {function.__name__}: the result is {out.array.dtype}, "
             f"which does not fit into {describe([target])}"
         )
-    target.array[...] = out.array
+    change(f"{function.__name__}_", operator.setitem, target.array, ..., out.array)
     target.version[0] += 1
     if recorded:
         target.version[1] += 1

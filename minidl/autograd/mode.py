@@ -1,19 +1,53 @@
-"""Whether this thread records operations for differentiation."""
+"""What holds for this thread: whether it records a graph, and who watches it compute."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from minidl.autograd.observer import Observer
 
 
 class _Mode(threading.local):
     enabled = True
+    observer: Observer | None = None
 
 
 mode = _Mode()
-"""This thread's grad mode; operators read it on every call."""
+"""This thread's grad mode, and who watches it; operators read both on every call."""
+
+
+@contextlib.contextmanager
+def observed_by(observer: Observer) -> Iterator[None]:
+    """Within the block, this thread's computations go through ``observer``."""
+    previous, mode.observer = mode.observer, observer
+    try:
+        yield
+    finally:
+        mode.observer = previous
+
+
+def run(name: str, function: Callable, *args: Any, **options: Any) -> Any:
+    """``function(*args, **options)``, which makes new arrays or numbers, as an observer has it."""
+    if mode.observer is None:
+        return function(*args, **options)
+    return mode.observer.call(name, function, args, options)
+
+
+def change(name: str, function: Callable, *args: Any) -> None:
+    """``function(*args)``, which changes arrays or other state in place, as an observer has it."""
+    if mode.observer is None:
+        function(*args)
+    else:
+        mode.observer.change(name, function, args)
+
+
+def reading(tensor: Any, how: str) -> None:
+    """Tell an observer that the host is about to look at values."""
+    if mode.observer is not None:
+        mode.observer.read(tensor, how)
 
 
 def is_grad_enabled() -> bool:

@@ -7,10 +7,17 @@ folder, ``reference.py`` is the definition in NumPy, ``cpu.py`` the Numba versio
 
 from minidl.kernels.activation import activation, activation_grad, relu, relu_grad
 from minidl.kernels.augment import augment_pictures, stream_bits
-from minidl.kernels.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minidl.kernels.conv import (
+    conv2d,
+    conv2d_grads,
+    conv2d_input_grad,
+    conv2d_relu_max_pool2d,
+    conv2d_relu_max_pool2d_grad,
+    conv2d_weight_grad,
+)
 from minidl.kernels.dropout import dropout
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
-from minidl.kernels.matmul import matmul
+from minidl.kernels.matmul import linear, linear_grad, matmul
 from minidl.kernels.norm import (
     channel_dot,
     group_normalize,
@@ -30,10 +37,11 @@ from minidl.kernels.pool import (
 )
 from minidl.kernels.random import philox
 from minidl.kernels.reduce import reduce_max, reduce_mean, reduce_min, reduce_sum
-from minidl.kernels.registry import Kernel, kernels, table, use_kernels
+from minidl.kernels.registry import Kernel, active_sets, kernels, table, use_kernels
 from minidl.kernels.softmax import (
     cross_entropy,
     cross_entropy_grad,
+    first_wrong_label,
     log_softmax,
     log_softmax_grad,
     softmax,

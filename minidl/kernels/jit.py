@@ -89,6 +89,7 @@ class Threaded:
     """A kernel in two builds, with threads and without; the size of the work decides."""
 
     def __init__(self, function: Callable):
+        self.__name__ = function.__name__
         self.parallel = parallel_jit(function)
         self.serial = jit(_renamed(function, function.__name__ + "_serial"))
 

@@ -19,21 +19,50 @@ A kernel that does not is called as a whole in every repetition.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from minidl.backend import xp
+
+Allocate = Callable[[tuple[int, ...], Any, Any], Any]
+"""Makes an array of a shape and dtype, on the device of another array."""
 
 
 class _Tape(threading.local):
     """Where this thread's launches are noted; nowhere unless a plan is being made."""
 
     note: Callable[[Callable, tuple], None] | None = None
-    allocate: Callable[[tuple[int, ...], Any], np.ndarray] = staticmethod(np.empty)
+    allocate: Allocate | None = None
+    complete = True  # whether all kernels that ran were planned ones
 
 
 tape = _Tape()
+
+
+class Notes:
+    """The launches within a block of `noting`, and whether they are all that happened."""
+
+    def __init__(self) -> None:
+        self.launches: list[tuple[Callable, tuple]] = []
+        self.complete = True
+
+
+@contextlib.contextmanager
+def noting(allocate: Allocate) -> Iterator[Notes]:
+    """Within the block, this thread's launches are noted and `empty` is ``allocate``."""
+    notes, previous = Notes(), vars(tape).copy()
+    tape.note = lambda function, args: notes.launches.append((function, args))
+    tape.allocate, tape.complete = allocate, True
+    try:
+        yield notes
+    finally:
+        notes.complete = tape.complete
+        vars(tape).clear()
+        vars(tape).update(previous)
 
 
 def planned(kernel: Callable) -> Callable:
@@ -49,16 +78,27 @@ def launch(function: Callable, *args: Any) -> None:
     function(*args)
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of the host with arbitrary contents, from the memory of the plan if one is made."""
-    return tape.allocate(shape, dtype)
+def empty(shape: int | tuple[int, ...], dtype: Any, like: Any = None) -> Any:
+    """An array with arbitrary contents, from the memory of the plan if one is being made.
+
+    It lies on the device of the array ``like``, without one on the host.
+    """
+    if tape.allocate is not None:
+        return tape.allocate(shape, dtype, like)
+    return np.empty(shape, dtype) if like is None else xp(like).empty(shape, dtype)
 
 
-def contiguous(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+def contiguous(array: Any, dtype: Any = None) -> Any:
     """``array`` in row-major order and of ``dtype``: itself if it is so already, else a copy."""
     dtype = array.dtype if dtype is None else np.dtype(dtype)
     if array.flags.c_contiguous and array.dtype == dtype:
         return array
-    copy = empty(array.shape, dtype)
-    launch(np.copyto, copy, array, "unsafe")
+    copy = empty(array.shape, dtype, array)
+    launch(xp(array).copyto, copy, array, "unsafe")
     return copy
+
+
+def unplanned(function: Callable, *args: Any) -> Any:
+    """Call a function that keeps none of the rules: the kernel is then repeated as a whole."""
+    tape.complete = False
+    return function(*args)

@@ -18,6 +18,7 @@ import numpy as np
 
 from minidl.backend import Device, device_of, is_array
 from minidl.emulator import EmulatorArray
+from minidl.kernels.launch import tape
 
 REFERENCE = "numpy"
 SETS = {
@@ -77,6 +78,8 @@ class Kernel:
         variant = self.variants.get(active, self.reference)
         if isinstance(variant, str):
             variant = self.variants[active] = _imported(variant)
+        if tape.note is not None and not getattr(variant, "planned", False):
+            tape.complete = False
         return variant(first, *args)
 
     def serving(self, place: Device) -> str:
@@ -104,6 +107,11 @@ def use_kernels(name: str, device: str | None = None) -> Iterator[None]:
         yield
     finally:
         setattr(_active, kind, previous)
+
+
+def active_sets() -> tuple[str, ...]:
+    """This thread's kernel sets, of each kind of device."""
+    return _active.cpu, _active.cuda, _active.emulator
 
 
 def table() -> None:

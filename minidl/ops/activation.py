@@ -13,6 +13,7 @@ from typing import Any
 from minidl import kernels
 from minidl.autograd import describe, fused, op
 from minidl.backend import xp
+from minidl.kernels.launch import planned
 from minidl.ops.comparison import where
 from minidl.ops.elementwise import erf, expm1, tanh
 from minidl.ops.operands import floating, quiet
@@ -22,12 +23,14 @@ from minidl.ops.shape import reshape
 
 
 @op
+@planned
 def relu(input):
     """max(0, x); its gradient at 0 is 0."""
     return kernels.relu(input)
 
 
 @op
+@planned
 def relu_grad(g, y):
     return kernels.relu_grad(g, y)
 

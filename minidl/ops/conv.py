@@ -20,6 +20,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import op
+from minidl.kernels.launch import planned
 from minidl.ops.activation import relu_grad
 from minidl.ops.pair import Pair, Sizes, pair, single
 from minidl.ops.reduce import sum
@@ -29,6 +30,7 @@ from minidl.ops.shape import reshape, squeeze, unsqueeze
 
 
 @op
+@planned
 def _conv2d(input, weight, bias, stride, padding, dilation, groups):
     """The convolution; ``padding`` is (top, bottom, left, right), < 0 cuts off."""
     _check(input, weight, bias, groups)
@@ -37,18 +39,21 @@ def _conv2d(input, weight, bias, stride, padding, dilation, groups):
 
 
 @op
+@planned
 def _conv2d_input_grad(grad, weight, shape, stride, padding, dilation, groups):
     """The gradient of `_conv2d` in its input, which has this shape."""
     return kernels.conv2d_input_grad(grad, weight, shape, stride, padding, dilation, groups)
 
 
 @op
+@planned
 def _conv2d_weight_grad(grad, input, shape, stride, padding, dilation, groups):
     """The gradient of `_conv2d` in its weight, which has this shape."""
     return kernels.conv2d_weight_grad(grad, input, shape, stride, padding, dilation, groups)
 
 
 @op
+@planned
 def _rectified_conv2d(input, weight, bias, stride, padding, dilation, groups):
     """relu of the convolution in one kernel; `_rectified` is to take it and see to the gradient."""
     _check(input, weight, bias, groups)
@@ -69,6 +74,15 @@ _rules = (
 )
 _conv2d.vjp(*_rules)
 _rectified_conv2d.vjp(*_rules)
+
+
+@_conv2d.vjp_kernel
+@_rectified_conv2d.vjp_kernel
+@planned
+def _gradients(g, _y, input, weight, _bias, stride, padding, dilation, groups, wanted):
+    return kernels.conv2d_grads(g, input, weight, stride, padding, dilation, groups, wanted)
+
+
 _rectified.vjp(lambda g, y, _x: relu_grad(g, y))
 _conv2d_input_grad.vjp(
     lambda g, _y, _grad, w, _shape, *how: _conv2d(g, w, None, *how),

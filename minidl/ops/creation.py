@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.autograd import Leaf, TensorBase, describe, wrap
+from minidl.autograd import Leaf, TensorBase, describe, reading, run, wrap
 from minidl.backend import (
     CPU,
     Device,
@@ -52,9 +52,14 @@ def leaf(array: Any, requires_grad: bool) -> Any:
     return require_grad(wrap(array), requires_grad)
 
 
-def _new(make: Callable[[ModuleType], Any], device: Any, requires_grad: bool) -> Any:
-    """A tensor of what ``make(xp)`` makes with the array module of a device."""
-    return leaf(made_on(device_or_default(device), make), requires_grad)
+def _new(make: Callable[..., Any], device: Any, requires_grad: bool, *args: Any) -> Any:
+    """A tensor of what ``make(xp, *args)`` makes with the array module of a device."""
+    place = device_or_default(device)
+    return leaf(run(make.__name__.strip("_"), _made, place, make, *args), requires_grad)
+
+
+def _made(place: Device, make: Callable[..., Any], *args: Any) -> Any:
+    return made_on(place, lambda xp: make(xp, *args))
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
@@ -62,9 +67,14 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
     Arrays and tensors are copied where they are unless ``device`` says otherwise.
     """
+    data, place = data.array if isinstance(data, TensorBase) else data, _place(data, device)
+    return leaf(run("tensor", _copied, data, dtype, place), requires_grad)
+
+
+def _copied(data: Any, dtype: Any, place: Device) -> Any:
     array = _array(data, dtype)
-    moved = to_device(array, _place(data, device))
-    return leaf(moved.copy() if moved is array else moved, requires_grad)
+    moved = to_device(array, place)
+    return moved.copy() if moved is array else moved
 
 
 def _place(data: Any, device: Any) -> Device:
@@ -114,6 +124,37 @@ def from_numpy(array: np.ndarray) -> Any:
     return wrap(asarray(array))
 
 
+# --------------------------------------------------------------------------- arrays
+
+
+def _full(xp: ModuleType, shape: tuple[int, ...], value: Any, dtype: Any) -> Any:
+    return xp.full(shape, value, dtype)
+
+
+def _zeros(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Any:
+    return xp.zeros(shape, dtype)
+
+
+def _ones(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Any:
+    return xp.ones(shape, dtype)
+
+
+def _empty(xp: ModuleType, shape: tuple[int, ...], dtype: Any) -> Any:
+    return xp.empty(shape, dtype)
+
+
+def _arange(xp: ModuleType, start: float, step: float, count: int, dtype: Any) -> Any:
+    return (start + step * xp.arange(count)).astype(dtype)
+
+
+def _linspace(xp: ModuleType, start: float, end: float, steps: int, dtype: Any) -> Any:
+    return xp.linspace(start, end, steps).astype(dtype)
+
+
+def _eye(xp: ModuleType, rows: int, columns: int | None, dtype: Any) -> Any:
+    return xp.eye(rows, columns, dtype=dtype)
+
+
 # --------------------------------------------------------------------------- constants
 
 
@@ -126,26 +167,28 @@ def full(
     requires_grad: bool = False,
 ) -> Any:
     """A tensor of shape ``size`` with every element ``fill_value``: ``full((2, 3), 1.5)``."""
+    if isinstance(fill_value, TensorBase):
+        reading(fill_value, "full() of it")
     value, shape = to_host(_array(fill_value, dtype)), shape_of((size,))
-    return _new(lambda xp: xp.full(shape, value[()], value.dtype), device, requires_grad)
+    return _new(_full, device, requires_grad, shape, value[()], value.dtype)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 0."""
     shape, dtype = shape_of(size), dtype or get_default_dtype()
-    return _new(lambda xp: xp.zeros(shape, dtype), device, requires_grad)
+    return _new(_zeros, device, requires_grad, shape, dtype)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` with every element 1."""
     shape, dtype = shape_of(size), dtype or get_default_dtype()
-    return _new(lambda xp: xp.ones(shape, dtype), device, requires_grad)
+    return _new(_ones, device, requires_grad, shape, dtype)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A tensor of shape ``size`` whose elements are whatever was in memory."""
     shape, dtype = shape_of(size), dtype or get_default_dtype()
-    return _new(lambda xp: xp.empty(shape, dtype), device, requires_grad)
+    return _new(_empty, device, requires_grad, shape, dtype)
 
 
 def zeros_like(
@@ -203,7 +246,7 @@ def arange(
         floats = any(isinstance(bound, float) for bound in (start, end, step))
         dtype = get_default_dtype() if floats else int64
     count = math.ceil((end - start) / step)
-    return _new(lambda xp: (start + step * xp.arange(count)).astype(dtype), device, requires_grad)
+    return _new(_arange, device, requires_grad, start, step, count, dtype)
 
 
 def linspace(
@@ -219,7 +262,7 @@ def linspace(
     if steps < 0:
         raise ValueError(f"linspace: steps must not be negative, got {steps}")
     dtype = dtype or get_default_dtype()
-    return _new(lambda xp: xp.linspace(start, end, steps).astype(dtype), device, requires_grad)
+    return _new(_linspace, device, requires_grad, start, end, steps, dtype)
 
 
 def eye(
@@ -232,4 +275,4 @@ def eye(
 ) -> Any:
     """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns."""
     dtype = dtype or get_default_dtype()
-    return _new(lambda xp: xp.eye(n, m, dtype=dtype), device, requires_grad)
+    return _new(_eye, device, requires_grad, n, m, dtype)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from minidl import kernels, random
-from minidl.autograd import describe, op
+from minidl.autograd import describe, op, run
 
 
 @op
@@ -32,4 +32,4 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     if not training or p == 0:
         return input
     blocks = -(-math.prod(input.shape) // 4)
-    return _dropout(input, p, *random.current_generator().reserve(blocks))
+    return _dropout(input, p, *run("reserve", random.current_generator().reserve, blocks))

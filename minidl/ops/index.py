@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.autograd import TensorBase, is_grad_enabled, op, update_inplace
+from minidl.autograd import TensorBase, is_grad_enabled, op, reading, update_inplace
 from minidl.backend import int64, is_array, uint8, xp
 from minidl.ops.comparison import where
 from minidl.ops.operands import quiet
@@ -73,11 +73,14 @@ def resolved(index: Any, array: Any) -> Index:
 
 def _part(part: Any, module: ModuleType) -> Any:
     if isinstance(part, TensorBase):
+        if part.array.ndim == 0 or part.array.dtype.kind == "b":
+            reading(part, "an index of it")  # how many there are, or which one, is in its values
         part = part.array
     elif isinstance(part, bool | np.bool_):
         part = np.asarray(part)
     elif isinstance(part, list | tuple | range):
-        part = np.asarray(part, dtype=None if len(part) else int64)
+        part = np.array(part, dtype=None if len(part) else int64)
+        part.flags.writeable = False  # nobody changes it, and a compiled step may rely on it
     if isinstance(part, np.integer):
         return int(part)
     if is_array(part):
@@ -138,7 +141,7 @@ _with_item.vjp(
 )
 
 
-@op
+@op(changes=True)
 @quiet
 def _set_item(input, value, index):
     """``value`` put into ``input`` itself, without the copy that a recorded change needs."""

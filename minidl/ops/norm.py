@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import describe, fused, op
+from minidl.autograd import change, describe, fused, op
+from minidl.kernels.launch import planned
 from minidl.ops.elementwise import rsqrt
 from minidl.ops.reduce import mean, sum
 from minidl.ops.shape import reshape
@@ -49,6 +50,7 @@ def _group_normalize_composed(input: Any, weight: Any, bias: Any, groups: int, e
 
 
 @fused(reference=_normalize_composed)
+@planned
 def _normalize(input, weight, bias, eps):
     """(x - mean) / sqrt(var + eps) * weight + bias by channel; also mean and biased variance."""
     y, centre, variance, rstd = kernels.normalize(input, weight, bias, eps)
@@ -56,11 +58,13 @@ def _normalize(input, weight, bias, eps):
 
 
 @_normalize.backward("input", "weight", "bias")
+@planned
 def _(g, residuals, input, weight, _bias, _eps):
     return kernels.normalize_grad(g, input, *residuals, weight)
 
 
 @fused(reference=_group_normalize_composed)
+@planned
 def _group_normalize(input, weight, bias, groups, eps):
     """(x - mean) / sqrt(var + eps) * weight + bias by group of channels in each sample."""
     y, *residuals = kernels.group_normalize(input, weight, bias, groups, eps)
@@ -68,17 +72,20 @@ def _group_normalize(input, weight, bias, groups, eps):
 
 
 @_group_normalize.backward("input", "weight", "bias")
+@planned
 def _(g, residuals, input, weight, _bias, groups, _eps):
     return kernels.group_normalize_grad(g, input, *residuals, weight, groups)
 
 
 @op
+@planned
 def _scale_shift(input, scale, shift):
     """x * scale + shift by channel; ``shift`` may be None."""
     return kernels.scale_shift(input, scale, shift)
 
 
 @op
+@planned
 def _channel_dot(grad, input):
     """The sum of g * x over each channel: the gradient of `_scale_shift` in its scale."""
     return kernels.channel_dot(grad, input)
@@ -196,7 +203,8 @@ def _move_running(
     """The running statistics a step of ``momentum`` towards the batch's, out of the graph."""
     running = running_mean, running_var
     arrays = (None if tensor is None else tensor.array for tensor in running)
-    kernels.move_running(centre.array, variance.array, *arrays, momentum, count)
+    statistics = centre.array, variance.array, *arrays
+    change("move_running", kernels.move_running, *statistics, momentum, count)
     for tensor in running:
         if tensor is not None:
             tensor.version[0] += 1

@@ -17,6 +17,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import op
+from minidl.kernels.launch import planned
 from minidl.ops.pair import Pair, Sizes, pair
 from minidl.ops.shape import squeeze, unsqueeze
 
@@ -24,6 +25,7 @@ from minidl.ops.shape import squeeze, unsqueeze
 
 
 @op
+@planned
 def _max_pool2d(input, kernel_size, stride, padding, dilation, size):
     """The maxima, and their indices in the plane H * W."""
     _check_floating(input)
@@ -31,12 +33,14 @@ def _max_pool2d(input, kernel_size, stride, padding, dilation, size):
 
 
 @op
+@planned
 def _max_pool2d_scatter(grad, indices, size, windows):
     """Each element added to the place in its plane that its index names."""
     return kernels.max_pool2d_scatter(grad, indices, size, windows)
 
 
 @op
+@planned
 def _max_pool2d_gather(input, indices, windows):
     """The elements of each plane that the indices name."""
     return kernels.max_pool2d_gather(input, indices)
@@ -54,6 +58,7 @@ _max_pool2d_gather.vjp(
 
 
 @op
+@planned
 def _avg_pool2d(input, rows, columns, scale):
     """The sum over each window, times ``scale``."""
     _check_floating(input)
@@ -61,6 +66,7 @@ def _avg_pool2d(input, rows, columns, scale):
 
 
 @op
+@planned
 def _avg_pool2d_grad(grad, rows, columns, scale, size):
     """Each element, times ``scale``, added to its window in planes of ``size``."""
     return kernels.avg_pool2d_grad(grad, rows, columns, scale, size)
@@ -232,6 +238,8 @@ def _equal_windows(size: int, out: int) -> np.ndarray:
 
 
 def _averaged(input: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray) -> Any:
+    for table in (rows, columns, scale):
+        table.flags.writeable = False  # nobody changes it, and a compiled step may rely on it
     if input.ndim == 4:
         return _avg_pool2d(input, rows, columns, scale)
     return squeeze(_avg_pool2d(unsqueeze(input, 0), rows, columns, scale), 0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import random
+from minidl.autograd import run, wrap
 from minidl.backend import device_or_default, get_default_dtype, int64
-from minidl.ops.creation import leaf
+from minidl.ops.creation import leaf, require_grad
+from minidl.ops.elementwise import to
 from minidl.ops.shape import shape_of
 
 
@@ -20,7 +22,8 @@ def rand(
     """A tensor of shape ``size`` of numbers uniform in [0, 1)."""
     generator = generator or random.current_generator()
     dtype, place = dtype or get_default_dtype(), device_or_default(device)
-    return leaf(generator.uniform(shape_of(size), dtype=dtype, device=place), requires_grad)
+    numbers = run("rand", generator.uniform, shape_of(size), dtype=dtype, device=place)
+    return leaf(numbers, requires_grad)
 
 
 def randn(
@@ -33,7 +36,8 @@ def randn(
     """A tensor of shape ``size`` of numbers of the standard normal distribution."""
     generator = generator or random.current_generator()
     dtype, place = dtype or get_default_dtype(), device_or_default(device)
-    return leaf(generator.normal(shape_of(size), dtype=dtype, device=place), requires_grad)
+    numbers = run("randn", generator.normal, shape_of(size), dtype=dtype, device=place)
+    return leaf(numbers, requires_grad)
 
 
 def randint(
@@ -49,8 +53,8 @@ def randint(
     """``randint(high, size)`` or ``randint(low, high, size)``: integers in [low, high)."""
     low, high, size = _bounds(bounds_and_size, low, high, size)
     generator, place = generator or random.current_generator(), device_or_default(device)
-    values = generator.integers(low, high, shape_of((size,)), place)
-    return leaf(values.astype(dtype, copy=False), requires_grad)
+    numbers = wrap(run("randint", generator.integers, low, high, shape_of((size,)), place))
+    return require_grad(to(numbers, dtype), requires_grad)
 
 
 def _bounds(given: tuple, low: int, high: int | None, size: Any) -> tuple[int, int, Any]:
@@ -77,7 +81,8 @@ def randperm(
 ) -> Any:
     """The integers 0 to ``n - 1`` in random order."""
     generator, place = generator or random.current_generator(), device_or_default(device)
-    return leaf(generator.permutation(n, place).astype(dtype, copy=False), requires_grad)
+    numbers = wrap(run("randperm", generator.permutation, n, place))
+    return require_grad(to(numbers, dtype), requires_grad)
 
 
 def rand_like(

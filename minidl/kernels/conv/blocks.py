@@ -39,8 +39,8 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.conv.micro import ROWS, add, multiply, outer, rectify, sandwich, transpose
-from minidl.kernels.conv.simd import lanes, load, store, zeros
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import lanes, load, store, zeros
 
 PLACES = 16
 """Products of one of Winograd's tiles."""

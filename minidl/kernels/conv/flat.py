@@ -5,16 +5,20 @@ Write each channel of a zero-padded picture as one long row of numbers, pixel af
 
     y[o, p] = sum over k of w[o, k] * x[p + offset[k]],     k = (channel, row, column of the tap)
 
-for *every* output position p at once. No line ends, so every load is contiguous and one
-register tile (four channels by three vectors of positions) serves all shapes. The positions
-between the lines of the output are computed, too, and thrown away. To keep them few,
-neighbouring lines share their padding, and so do neighbouring pictures.
+for *every* output position p at once: no line ends. To waste little, neighbouring lines share
+their padding, and so do neighbouring pictures.
 
 - Dilation changes the offsets and nothing else.
 - With a stride, pixels that are a stride apart are laid side by side, in one plane for each
   remainder (row % stride, column % stride): there the correlation has stride 1.
 - The filter's gradient is a dot product over the same positions,
   ``dw[o, k] = sum over p of g[o, p] * x[p + offset[k]]``, with g zero between the lines.
+
+Two register tiles take turns. In most layers a tile is a few channels by a few vectors of
+neighbouring positions, and those between the lines of the output are computed, too, and
+thrown away. Where the channels fill whole vectors, it is a vector of channels by a run of
+positions of one line, and nothing is thrown away. Either way each number of the result is
+0, plus one product after the other in the order of k, plus the bias: the same bits.
 
 Several pictures are laid behind each other in a chunk of about a thousand positions: long
 enough to forget the ends of the loops, short enough for the second-level cache. Chunks are
@@ -25,15 +29,41 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import prange
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from minidl.kernels.conv.simd import fma, lanes, load, splat, store, total, zeros
+from minidl.kernels.conv.reference import NO_GRADIENT
+from minidl.kernels.conv.simd import (
+    add_outer,
+    add_products,
+    add_tiles,
+    add_totals,
+    copy,
+    load_at,
+    load_row,
+    pairs,
+    rectified,
+    splat,
+    store_largest,
+    store_tile,
+    zero_tile,
+)
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import BYTES, lanes
 
-# The register tile of the forward pass is BLOCK channels by VECTORS vectors of positions, that
-# of the filter's gradient BLOCK channels by TAPS taps: 12 sums, what 16 registers have room for.
+# A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
+# of channels by 8, 10 or 14 positions: at most what 16 registers have room for.
+VECTORS = 2
+SIX, FOUR, TWO = 6 * VECTORS, 4 * VECTORS, 2 * VECTORS
+LONGEST = 14
+
+# A tile of the filter's gradient is BLOCK channels by TAPS taps: machines with vectors of 64
+# bytes have 32 registers.
 BLOCK = 4
-VECTORS = 3
-TAPS = 3
+TAPS = 5 if BYTES == 64 else 3
+DOTS = BLOCK * TAPS
+
+# What comes after the sums.
+PLAIN, RELU, POOL = range(3)
 
 
 class Grid(NamedTuple):
@@ -77,112 +107,288 @@ def _spread(x, first, count, height, width, grid):
     phases = grid.stride_h * grid.stride_w
     # the last positions' taps, and the last tile's, reach over the end
     reach = (height * grid.dilation_h + 1) * grid.pitch + width * grid.dilation_w
-    flat = np.zeros(channels * phases * plane + reach + VECTORS * lanes(x), x.dtype)
+    tile = max(VECTORS * lanes(x), LONGEST)
+    flat = np.zeros(channels * phases * plane + reach + tile, x.dtype)
+    source = x.reshape(x.size)
+    rows, width = x.shape[2:]
+    if (
+        grid.stride_h == grid.stride_w == 1 and grid.pitch == width
+    ):  # a picture's lines lie as they shall
+        rows, width = 1, rows * width
     for c in range(channels):
         for n in range(count):
-            for i in range(x.shape[2]):
+            for i in range(rows):
+                line = (((first + n) * channels + c) * rows + i) * width
                 row, phase_h = divmod(i + grid.top, grid.stride_h)
+                phase = (c * grid.stride_h + phase_h) * grid.stride_w
+                to = phase * plane + n * area + row * grid.pitch
+                if grid.stride_w == 1:
+                    copy(flat, to + grid.left, source, line, width)
+                    continue
                 for phase_w in range(grid.stride_w):
                     start = (phase_w - grid.left) % grid.stride_w
-                    phase = (c * grid.stride_h + phase_h) * grid.stride_w + phase_w
-                    to = phase * plane + n * area + row * grid.pitch
-                    to += (start + grid.left) // grid.stride_w
-                    for j in range((x.shape[3] - start + grid.stride_w - 1) // grid.stride_w):
-                        flat[to + j] = x[first + n, c, i, start + j * grid.stride_w]
+                    at = to + phase_w * plane + (start + grid.left) // grid.stride_w
+                    for j in range((width - start + grid.stride_w - 1) // grid.stride_w):
+                        flat[at + j] = source[line + start + j * grid.stride_w]
     return flat
+
+
+# --------------------------------------------------------------------------- tiles
+
+
+@jit
+def _even(filters):
+    """How many planes of results the filters of one group take."""
+    return filters + filters % 2
+
+
+@jit
+def _block(left):
+    """How many of the ``left`` planes the next tile takes: 6, 4 or 2."""
+    return 6 if left >= 6 and left % 6 != 2 else min(4, left)
+
+
+@jit
+def _pack_blocks(w, groups):
+    """Filters as (block, tap, filter of the block), flat, an odd last one with a zero beside."""
+    per_group = w.shape[0] // groups
+    planes = _even(per_group)
+    taps = w.size // w.shape[0]
+    filters = w.reshape(w.shape[0], taps)
+    packed = np.zeros(groups * planes * taps, w.dtype)
+    for group in range(groups):
+        f = 0
+        while f < planes:
+            block = _block(planes - f)
+            at = (group * planes + f) * taps
+            for lane in range(min(block, per_group - f)):
+                for k in range(taps):
+                    packed[at + k * block + lane] = filters[group * per_group + f + lane, k]
+            f += block
+    return packed
+
+
+@jit
+def _pack_lanes(w):
+    """Filters as (vector, tap, filter of the vector), flat."""
+    step = lanes(w)
+    taps = w.size // w.shape[0]
+    filters = w.reshape(w.shape[0], taps)
+    packed = np.empty(w.size, w.dtype)
+    for o in range(w.shape[0]):
+        at = o // step * step * taps + o % step
+        for k in range(taps):
+            packed[at + k * step] = filters[o, k]
+    return packed
+
+
+@jit
+def _tile_of_positions(sums, x, start, offsets, taps, w, at, y, to, plane):
+    """The results of len(sums) / VECTORS channels at VECTORS vectors of positions."""
+    block = len(sums) // VECTORS
+    for k in range(taps):
+        row = load_row(x, start + offsets[k], VECTORS)
+        sums = add_outer(sums, w, at + block * k, row)
+    store_tile(y, to, plane, VECTORS, sums)
+
+
+@jit
+def _tile_of_channels(sums, x, start, offsets, taps, w, at, y, to):
+    """The results of a vector of channels at len(sums) positions."""
+    step = lanes(x)
+    for k in range(taps):
+        sums = add_outer(sums, x, start + offsets[k], load_row(w, at + step * k, 1))
+    store_tile(y, to, step, 1, sums)
+
+
+@jit
+def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, start, stop):
+    """The results at positions ``start`` to ``stop``, as (filter, position)."""
+    for p in range(start, stop, VECTORS * lanes(x)):
+        for group in range(groups):
+            p0 = group * group_size + p
+            f, end = group * planes, (group + 1) * planes
+            while f < end:
+                block = _block(end - f)
+                at, to = f * taps, f * plane + p
+                if block == 6:
+                    sums = zero_tile(x, SIX)
+                    _tile_of_positions(sums, x, p0, offsets, taps, w, at, y, to, plane)
+                elif block == 4:
+                    sums = zero_tile(x, FOUR)
+                    _tile_of_positions(sums, x, p0, offsets, taps, w, at, y, to, plane)
+                else:
+                    sums = zero_tile(x, TWO)
+                    _tile_of_positions(sums, x, p0, offsets, taps, w, at, y, to, plane)
+                f += block
+
+
+@jit
+def _run(width):
+    """Into runs of how many positions a line is best cut: 8, 10 or 14."""
+    best = 14
+    for run in (10, 8):
+        if (width + run - 1) // run * run < (width + best - 1) // best * best:
+            best = run
+    return best
+
+
+@jit
+def _fill_line(x, group_size, w, taps, offsets, y, plane, filters, groups, start, width):
+    """The results at ``width`` positions from ``start`` on, as (vector, position, filter)."""
+    step = lanes(x)
+    run = _run(width)
+    for p in range(start, start + width, run):
+        for f in range(0, filters, step):
+            p0 = f * groups // filters * group_size + p
+            at, to = f * taps, f * plane + p * step
+            if run == 8:
+                _tile_of_channels(zero_tile(x, 8), x, p0, offsets, taps, w, at, y, to)
+            elif run == 10:
+                _tile_of_channels(zero_tile(x, 10), x, p0, offsets, taps, w, at, y, to)
+            else:
+                _tile_of_channels(zero_tile(x, LONGEST), x, p0, offsets, taps, w, at, y, to)
 
 
 # --------------------------------------------------------------------------- forward
 
 
 @jit
-def _pack(w, groups):
-    """Filters as (group, block of four, tap, filter of the block), flat, short blocks padded."""
-    per_group = w.shape[0] // groups
-    blocks = (per_group + BLOCK - 1) // BLOCK
-    taps = w.size // w.shape[0]
-    filters = w.reshape(w.shape[0], taps)
-    packed = np.zeros(groups * blocks * taps * BLOCK, w.dtype)
-    for block in range(groups * blocks):
-        first = block // blocks * per_group + block % blocks * BLOCK
-        filled = min(BLOCK, per_group - block % blocks * BLOCK)
-        for k in range(taps):
-            for lane in range(filled):
-                packed[(block * taps + k) * BLOCK + lane] = filters[first + lane, k]
-    return packed
+def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
+    """One picture's results with what comes after, out of the planes that start at ``at``.
+
+    Lines are written in their order: what a vector writes too much is written over.
+    """
+    per_group = len(bias) // groups
+    to = 0
+    for o in range(len(bias)):
+        line = at + (o // per_group * planes + o % per_group) * plane
+        b = splat(bias, o)
+        for _ in range(size[0]):
+            for j in range(0, size[1], VECTORS * lanes(flat)):
+                row = add_tiles(load_row(flat, line + j, VECTORS), (b, b))
+                store_tile(y, to + j, 0, VECTORS, rectified(row) if after == RELU else row)
+            line += grid.pitch
+            to += size[1]
 
 
 @jit
-def _tile(x, start, offsets, taps, w, at, y, to, plane):
-    """Four channels' results at three vectors of positions."""
-    a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = zeros(x)
-    step = lanes(x)
-    for k in range(taps):
-        p = start + offsets[k]
-        x0, x1, x2 = load(x, p), load(x, p + step), load(x, p + 2 * step)
-        q = at + BLOCK * k
-        v = splat(w[q])
-        a0, a1, a2 = fma(v, x0, a0), fma(v, x1, a1), fma(v, x2, a2)
-        v = splat(w[q + 1])
-        b0, b1, b2 = fma(v, x0, b0), fma(v, x1, b1), fma(v, x2, b2)
-        v = splat(w[q + 2])
-        c0, c1, c2 = fma(v, x0, c0), fma(v, x1, c1), fma(v, x2, c2)
-        v = splat(w[q + 3])
-        d0, d1, d2 = fma(v, x0, d0), fma(v, x1, d1), fma(v, x2, d2)
-    _store3(y, to, a0, a1, a2)
-    _store3(y, to + plane, b0, b1, b2)
-    _store3(y, to + 2 * plane, c0, c1, c2)
-    _store3(y, to + 3 * plane, d0, d1, d2)
+def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
+    """As `_finish_planes`, the largest of windows of 2 by 2."""
+    per_group = len(bias) // groups
+    to = 0
+    for o in range(len(bias)):
+        upper = at + (o // per_group * planes + o % per_group) * plane
+        b = splat(bias, o)
+        for _ in range(size[0] // 2):
+            lower = upper + grid.pitch
+            for j in range(0, size[1] // 2, lanes(flat)):
+                a0, a1 = pairs(add_tiles(load_row(flat, upper + 2 * j, VECTORS), (b, b)))
+                b0, b1 = pairs(add_tiles(load_row(flat, lower + 2 * j, VECTORS), (b, b)))
+                store_largest(y, code, to + j, (a0, a1, b0, b1), NO_GRADIENT)
+            upper += 2 * grid.pitch
+            to += size[1] // 2
 
 
 @jit
-def _store3(y, to, v0, v1, v2):
-    step = lanes(y)
-    store(y, to, v0)
-    store(y, to + step, v1)
-    store(y, to + 2 * step, v2)
+def _finish_vectors(flat, at, plane, bias, y, size, after, grid):
+    """As `_finish_planes`, out of vectors of filters."""
+    step = lanes(flat)
+    zero = bias.dtype.type(0)
+    to = 0
+    for o in range(len(bias)):
+        line = o // step * step * plane + at * step + o % step
+        for _ in range(size[0]):
+            for j in range(size[1]):
+                number = flat[line + j * step] + bias[o]
+                y[to + j] = zero if after == RELU and number <= zero else number
+            line += grid.pitch * step
+            to += size[1]
 
 
 @jit
-def _gather(flat, plane, bias, y, first, count, groups, grid):
-    """The results' lines out of the flat planes, the bias added."""
-    per_group = y.shape[1] // groups
-    padded = (per_group + BLOCK - 1) // BLOCK * BLOCK
-    for n in range(count):
-        for o in range(y.shape[1]):
-            at = (o // per_group * padded + o % per_group) * plane + n * grid.rows * grid.pitch
-            for i in range(y.shape[2]):
-                for j in range(y.shape[3]):
-                    y[first + n, o, i, j] = flat[at + i * grid.pitch + j] + bias[o]
+def _pool_vectors(flat, at, plane, bias, y, code, size, grid):
+    """As `_pool_planes`, out of vectors of filters."""
+    step = lanes(flat)
+    count = size[0] // 2 * (size[1] // 2)
+    values, places = np.empty(count * step, y.dtype), np.empty(count * step, np.uint8)
+    below = grid.pitch * step
+    for first in range(0, len(bias), step):
+        (b,) = load_row(bias, first, 1)
+        to = 0
+        for i in range(size[0] // 2):
+            line = first * plane + (at + 2 * i * grid.pitch) * step
+            for j in range(size[1] // 2):
+                window = load_at(flat, line + 2 * j * step, (0, step, below, below + step))
+                store_largest(values, places, to, add_tiles(window, (b, b, b, b)), NO_GRADIENT)
+                to += step
+        for o in range(step):
+            for p in range(count):
+                y[(first + o) * count + p] = values[p * step + o]
+                code[(first + o) * count + p] = places[p * step + o]
 
 
 @threaded
-def correlate(x, w, bias, y, groups, grid):
-    """Fill y with the correlation of x and w, chunk by chunk."""
+def correlate(x, w, bias, y, code, size, groups, grid, after, skip):
+    """Fill y (picture, number) with the correlation of x and w, of ``size``; not if ``skip[0]``.
+
+    ``after`` says what comes after: with POOL, y and ``code`` are the results of
+    `minidl.kernels.conv.reference.conv2d_relu_max_pool2d`.
+    """
+    if skip[0]:
+        return
+    filters = w.shape[0]
     channels, height, width = w.shape[1:]
     taps = channels * height * width
-    blocks = (w.shape[0] // groups + BLOCK - 1) // BLOCK
+    step = lanes(x)
+    of_channels = filters // groups % step == 0
+    planes = _even(filters // groups)
     offsets = _offsets(channels, height, width, grid)
-    packed = _pack(w, groups)
-    tile = VECTORS * lanes(x)
+    packed = _pack_lanes(w) if of_channels else _pack_blocks(w, groups)
+    tile = VECTORS * step
     area = grid.rows * grid.pitch
-    used = (y.shape[2] - 1) * grid.pitch + y.shape[3]
+    used = (size[0] - 1) * grid.pitch + size[1]
     alone = (used + tile - 1) // tile * tile < area  # skipping the rest of a picture pays
     group_size = channels * grid.stride_h * grid.stride_w * grid.pictures * area
     for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
         first = chunk * grid.pictures
         count = min(grid.pictures, x.shape[0] - first)
-        plane = (count * area + tile - 1) // tile * tile
+        # a line's last tile may reach over the end, where other filters' results begin
+        plane = (count * area + LONGEST + tile - 1) // tile * tile
         flat = _spread(x, first, count, height, width, grid)
-        result = np.empty(groups * blocks * BLOCK * plane, x.dtype)
-        for run in range(count if alone else 1):
-            stop = run * area + used if alone else count * area
-            for p in range(run * area, stop, tile):
-                for b in range(groups * blocks):
-                    start = b // blocks * group_size + p
-                    to = b * BLOCK * plane + p
-                    _tile(flat, start, offsets, taps, packed, b * taps * BLOCK, result, to, plane)
-        _gather(result, plane, bias, y, first, count, groups, grid)
+        result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
+        finished = np.empty(y.shape[1] + tile, y.dtype)
+        places = np.empty(code.shape[1] + tile, np.uint8)
+        if of_channels:
+            for n in range(count):
+                for i in range(size[0]):
+                    start = n * area + i * grid.pitch
+                    _fill_line(
+                        flat, group_size, packed, taps, offsets, result, plane, filters, groups,
+                        start, size[1],
+                    )  # fmt: skip
+        else:
+            for run in range(count if alone else 1):
+                stop = run * area + used if alone else count * area
+                _fill_planes(
+                    flat, group_size, packed, taps, offsets, result, plane, planes, groups,
+                    run * area, stop,
+                )  # fmt: skip
+        for n in range(count):
+            at = n * area
+            if after == POOL:
+                if of_channels:
+                    _pool_vectors(result, at, plane, bias, finished, places, size, grid)
+                else:
+                    _pool_planes(
+                        result, at, plane, planes, bias, finished, places, size, groups, grid
+                    )
+                code[first + n] = places[: code.shape[1]]
+            elif of_channels:
+                _finish_vectors(result, at, plane, bias, finished, size, after, grid)
+            else:
+                _finish_planes(result, at, plane, planes, bias, finished, size, after, groups, grid)
+            y[first + n] = finished[: y.shape[1]]
 
 
 # --------------------------------------------------------------------------- filter's gradient
@@ -190,7 +396,7 @@ def correlate(x, w, bias, y, groups, grid):
 
 @jit
 def _spread_gradient(g, first, count, groups, plane, grid):
-    """``count`` pictures of g at the positions that `_gather` reads, zero elsewhere."""
+    """``count`` pictures of g at their positions, zero elsewhere, each group a whole of BLOCKs."""
     per_group = g.shape[1] // groups
     padded = (per_group + BLOCK - 1) // BLOCK * BLOCK
     flat = np.zeros(groups * padded * plane, g.dtype)
@@ -204,36 +410,20 @@ def _spread_gradient(g, first, count, groups, plane, grid):
 
 
 @jit
-def _dots(g, at, plane, x, x0, x1, x2, sums):
-    """Add to ``sums`` the products of four channels of g with x at three offsets."""
-    a0 = a1 = a2 = b0 = b1 = b2 = c0 = c1 = c2 = d0 = d1 = d2 = zeros(x)
+def _dots(g, at, plane, x, offsets, sums, to, taps):
+    """Add to ``sums`` the products of BLOCK channels of g with x at TAPS offsets."""
+    tile = zero_tile(x, DOTS)
+    rows = (0, plane, 2 * plane, 3 * plane)
     for p in range(0, plane, lanes(x)):
-        v0, v1, v2 = load(x, x0 + p), load(x, x1 + p), load(x, x2 + p)
-        q = at + p
-        u = load(g, q)
-        a0, a1, a2 = fma(u, v0, a0), fma(u, v1, a1), fma(u, v2, a2)
-        u = load(g, q + plane)
-        b0, b1, b2 = fma(u, v0, b0), fma(u, v1, b1), fma(u, v2, b2)
-        u = load(g, q + 2 * plane)
-        c0, c1, c2 = fma(u, v0, c0), fma(u, v1, c1), fma(u, v2, c2)
-        u = load(g, q + 3 * plane)
-        d0, d1, d2 = fma(u, v0, d0), fma(u, v1, d1), fma(u, v2, d2)
-    _add3(sums[0], a0, a1, a2)
-    _add3(sums[1], b0, b1, b2)
-    _add3(sums[2], c0, c1, c2)
-    _add3(sums[3], d0, d1, d2)
-
-
-@jit
-def _add3(sums, v0, v1, v2):
-    sums[0] += total(v0)
-    sums[1] += total(v1)
-    sums[2] += total(v2)
+        tile = add_products(tile, load_at(g, at + p, rows), load_at(x, p, offsets))
+    add_totals(sums, to, taps, TAPS, tile)
 
 
 @threaded
-def correlate_weight(g, x, height, width, sums, groups, grid):
+def correlate_weight(g, x, height, width, sums, groups, grid, skip):
     """Fill ``sums`` (part, filter, tap), each part with its share of the chunks."""
+    if skip[0]:
+        return
     parts, filters, taps = sums.shape
     blocks = filters // groups // BLOCK
     channels = x.shape[1] // groups
@@ -242,6 +432,7 @@ def correlate_weight(g, x, height, width, sums, groups, grid):
     area = grid.rows * grid.pitch
     group_size = channels * grid.stride_h * grid.stride_w * grid.pictures * area
     chunks = (x.shape[0] + grid.pictures - 1) // grid.pictures
+    flat_sums = sums.reshape(sums.size)
     for part in prange(parts):
         sums[part] = 0
         for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
@@ -252,10 +443,38 @@ def correlate_weight(g, x, height, width, sums, groups, grid):
             spread = _spread_gradient(g, first, count, groups, plane, grid)
             for b in range(groups * blocks):
                 start = b // blocks * group_size
-                f = b * BLOCK
                 for k in range(0, taps, TAPS):
-                    x0, x1, x2 = offsets[k], offsets[k + 1], offsets[k + 2]
-                    _dots(
-                        spread, f * plane, plane, flat, start + x0, start + x1, start + x2,
-                        sums[part, f : f + BLOCK, k : k + TAPS],
-                    )  # fmt: skip
+                    to = (part * filters + b * BLOCK) * taps + k
+                    places = to_fixed_tuple(offsets[k : k + TAPS] + start, TAPS)
+                    _dots(spread, b * BLOCK * plane, plane, flat, places, flat_sums, to, taps)
+
+
+@jit
+def add_parts(sums, dw, groups, skip):
+    """Fill dw (filter, tap) with the sums of all parts; not if ``skip[0]``."""
+    if skip[0]:
+        return
+    filters, taps = dw.shape
+    per_group, padded = filters // groups, sums.shape[1] // groups
+    for o in range(filters):
+        row = o // per_group * padded + o % per_group
+        for k in range(taps):
+            dw[o, k] = sums[0, row, k]
+        for part in range(1, len(sums)):
+            for k in range(taps):
+                dw[o, k] += sums[part, row, k]
+
+
+# --------------------------------------------------------------------------- bias's gradient
+
+
+@threaded
+def add_up(g, db, skip):
+    """Fill db with the sums of g over pictures and positions; not if ``skip[0]``."""
+    if skip[0]:
+        return
+    for o in prange(len(db)):
+        total = g.dtype.type(0)
+        for n in range(len(g)):
+            total += g[n, o].sum()
+        db[o] = total

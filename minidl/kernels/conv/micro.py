@@ -24,7 +24,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from minidl.kernels.conv.simd import BYTES, Vector
+from minidl.kernels.vectors import BYTES, Vector
 
 ROWS = 8 if BYTES == 64 else 4
 """Rows of a register tile, each two vectors long: there are 32 registers, or 16."""

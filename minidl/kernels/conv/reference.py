@@ -5,8 +5,8 @@ zeros (``x``; a negative padding cuts off instead)::
 
     y[n, o, i, j] = sum over c, r, s of w[o, c, r, s] * x[n, c, i * stride + r * dilation, ...]
 
-The three functions are one trilinear form of y's gradient, x and w, solved for each; within
-a group each filter sees only the channels of its group.
+The result and its two gradients are one trilinear form of y's gradient, x and w, solved for
+each; within a group each filter sees only the channels of its group.
 """
 
 from __future__ import annotations
@@ -14,9 +14,21 @@ from __future__ import annotations
 import numpy as np
 
 from minidl.backend import xp
+from minidl.kernels.pool.reference import max_pool2d
 
 Pair = tuple[int, int]
 Padding = tuple[int, int, int, int]
+How = tuple[Pair, Padding, Pair, int]
+"""Stride, padding (top, bottom, left, right), dilation and groups."""
+
+Needs = tuple[bool, bool, bool]
+"""Which gradients are wanted: those in x, w and bias."""
+
+Grads = tuple["np.ndarray | None", "np.ndarray | None", "np.ndarray | None"]
+"""The gradients in x, w and bias; None for those that are not wanted."""
+
+NO_GRADIENT = 4
+"""The place of a maximum that is not positive, so that ReLU lets no gradient through."""
 
 
 def output_size(
@@ -109,6 +121,75 @@ def conv2d_weight_grad(
     for r, s, there in _taps(weight_shape[2:], g.shape[3:], stride, dilation):
         dw[..., r, s] = _sum("ngoij,ngcij->goc", g, padded[there])
     return dw.reshape(weight_shape).astype(g.dtype, copy=False)
+
+
+def conv2d_grads(
+    g: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    needs: Needs = (True, True, True),
+) -> Grads:
+    """The gradients of `conv2d` in x, w and bias, those that are needed.
+
+    A variant may leave out zeros of g: zero times infinity is then zero.
+    """
+    how = stride, padding, dilation, groups
+    return (
+        conv2d_input_grad(g, w, x.shape, *how) if needs[0] else None,
+        conv2d_weight_grad(g, x, w.shape, *how) if needs[1] else None,
+        g.sum((0, 2, 3), dtype=_wide(g)).astype(g.dtype, copy=False) if needs[2] else None,
+    )
+
+
+# --------------------------------------------------------------------------- with pooling
+
+
+def conv2d_relu_max_pool2d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of each window of 2 by 2 of relu(`conv2d`), (n, o, height // 2, width // 2).
+
+    And where it is in its window, uint8 of the same shape: 0, 1 in the upper row, 2, 3 in the
+    lower one, or NO_GRADIENT. As in max_pool2d, the first of equal numbers counts, and the
+    last NaN as the largest.
+    """
+    rectified = conv2d(x, w, bias, stride, padding, dilation, groups, True)
+    height, width = rectified.shape[2:]
+    size = height // 2, width // 2
+    y, indices = max_pool2d(rectified, (2, 2), (2, 2), (0, 0), (1, 1), size)
+    place = indices // width % 2 * 2 + indices % width % 2
+    return y, xp(y).where(y <= 0, NO_GRADIENT, place).astype(np.uint8)
+
+
+def conv2d_relu_max_pool2d_grad(
+    g: np.ndarray,
+    code: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    needs: Needs = (True, True, True),
+) -> Grads:
+    """As `conv2d_grads`, for g, the gradient of `conv2d_relu_max_pool2d`, and its places."""
+    size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    spread = xp(g).zeros((*g.shape[:2], *size), g.dtype)
+    height, width = 2 * g.shape[2], 2 * g.shape[3]
+    for place in range(NO_GRADIENT):
+        there = slice(place // 2, height, 2), slice(place % 2, width, 2)
+        spread[(..., *there)] = xp(g).where(code == place, g, g.dtype.type(0))
+    return conv2d_grads(spread, x, w, stride, padding, dilation, groups, needs)
 
 
 def _grouped(x: np.ndarray, groups: int) -> np.ndarray:

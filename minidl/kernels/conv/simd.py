@@ -1,121 +1,343 @@
-"""Vectors of floating-point numbers inside jitted functions.
+"""Tiles of vectors inside jitted functions.
 
 Numba leaves it to LLVM to find vectors in loops, and LLVM keeps none in registers across an
-inner loop, which is what a fast convolution lives on. These few intrinsics say it outright:
-`load` and `store` a vector at an index of a flat array, `splat` one number over a vector,
-`fma`, `total`. A vector is as wide as the machine's registers, so `lanes(array)` numbers of
-the array's dtype, and indices are not checked.
+inner loop, which is what a fast convolution lives on. These few intrinsics say it outright.
+A vector is as wide as the machine's registers, so `lanes(array)` numbers of the array's
+dtype. A tile is a tuple of a dozen or two vectors, row after row, that an inner loop adds to;
+its length is part of its type, and one call spells out the work on all of it.
 
+Lengths are literal numbers or global names of such. Indices of flat arrays are not checked.
 Numba's cache does not look into this file: clear it after a change here.
 """
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
-BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+from minidl.kernels.vectors import Vector
 
-
-class Vector(types.Type):
-    """A vector of ``dtype``, `BYTES` long."""
-
-    def __init__(self, dtype: types.Float):
-        self.dtype = dtype
-        self.lanes = BYTES * 8 // dtype.bitwidth
-        super().__init__(f"Vector({dtype}, {self.lanes})")
+# --------------------------------------------------------------------------- memory
 
 
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, vector):
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+def _data(context, builder, array_type, array):
+    """The address of an array's first number."""
+    return context.make_array(array_type)(context, builder, array).data
 
 
-def _pointer(context, builder, array_type, array, index):
-    data = context.make_array(array_type)(context, builder, array).data
-    vector = context.get_value_type(Vector(array_type.dtype))
-    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+class _Memory:
+    """Loads and stores of the vectors of one array, while code is generated."""
+
+    def __init__(self, context, builder, array_type, array):
+        self.builder = builder
+        self.data = _data(context, builder, array_type, array)
+        self.vector = context.get_value_type(Vector(array_type.dtype))
+        self.align = array_type.dtype.bitwidth // 8
+
+    def _address(self, index):
+        address = self.builder.gep(self.data, [index])
+        return self.builder.bitcast(address, self.vector.as_pointer())
+
+    def load(self, index):
+        return self.builder.load(self._address(index), align=self.align)
+
+    def store(self, index, vector):
+        self.builder.store(vector, self._address(index), align=self.align)
+
+    def splat(self, index):
+        """A vector that holds the number at ``index`` everywhere."""
+        number = self.builder.load(self.builder.gep(self.data, [index]))
+        undefined, integer = ir.Constant(self.vector, ir.Undefined), ir.IntType(32)
+        first = self.builder.insert_element(undefined, number, integer(0))
+        everywhere = ir.Constant(ir.VectorType(integer, self.vector.count), None)
+        return self.builder.shuffle_vector(first, undefined, everywhere)
+
+
+def _moved(builder, index, by):
+    return builder.add(index, index.type(by))
+
+
+def _multiply_add(builder, a, b, c):
+    """``a * b + c``, in one instruction where the machine has it."""
+    return builder.fadd(builder.fmul(a, b, flags=("contract",)), c, flags=("contract",))
+
+
+@intrinsic(prefer_literal=True)
+def zero_tile(_typing, array, count):
+    """``count`` vectors of zeros of the array's dtype."""
+    tile = types.UniTuple(Vector(array.dtype), count.literal_value)
+
+    def generate(context, builder, _signature, _args):
+        zero = ir.Constant(context.get_value_type(tile.dtype), None)
+        return context.make_tuple(builder, tile, [zero] * tile.count)
+
+    return tile(array, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_row(_typing, array, index, count):
+    """``count`` vectors, one behind the other, from ``array[index]`` on."""
+    row = types.UniTuple(Vector(array.dtype), count.literal_value)
+
+    def generate(context, builder, _signature, args):
+        memory = _Memory(context, builder, array, args[0])
+        places = (_moved(builder, args[1], i * row.dtype.lanes) for i in range(row.count))
+        return context.make_tuple(builder, row, [memory.load(place) for place in places])
+
+    return row(array, types.intp, count), generate
 
 
 @intrinsic
-def lanes(_typing, array):
-    """How many numbers of the array's dtype a vector holds."""
+def splat(_typing, array, index):
+    """A vector that holds ``array[index]`` everywhere."""
 
-    def generate(context, _builder, signature, _args):
-        return context.get_constant(signature.return_type, Vector(array.dtype).lanes)
-
-    return types.intp(array), generate
-
-
-@intrinsic
-def zeros(_typing, array):
-    """A vector of zeros of the array's dtype."""
-
-    def generate(context, _builder, signature, _args):
-        return ir.Constant(context.get_value_type(signature.return_type), None)
-
-    return Vector(array.dtype)(array), generate
-
-
-@intrinsic
-def load(_typing, array, index):
-    """The vector that starts at ``array[index]``."""
-
-    def generate(context, builder, signature, args):
-        pointer = _pointer(context, builder, signature.args[0], *args)
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+    def generate(context, builder, _signature, args):
+        return _Memory(context, builder, array, args[0]).splat(args[1])
 
     return Vector(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
-def store(_typing, array, index, vector):
-    """Put ``vector`` at ``array[index]`` and on."""
+def load_at(_typing, array, index, offsets):
+    """The vectors at ``array[index + offset]``, one for each of a tuple of offsets."""
+    tile = types.UniTuple(Vector(array.dtype), offsets.count)
 
-    def generate(context, builder, signature, args):
-        pointer = _pointer(context, builder, signature.args[0], *args[:2])
-        builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
+    def generate(context, builder, _signature, args):
+        memory = _Memory(context, builder, array, args[0])
+        offsets = cgutils.unpack_tuple(builder, args[2])
+        vectors = [memory.load(builder.add(args[1], offset)) for offset in offsets]
+        return context.make_tuple(builder, tile, vectors)
+
+    return tile(array, types.intp, offsets), generate
+
+
+@intrinsic
+def store_at(_typing, array, index, offsets, tile):
+    """Put each vector at ``array[index + offset]``."""
+
+    def generate(context, builder, _signature, args):
+        memory = _Memory(context, builder, array, args[0])
+        for offset, vector in zip(*(cgutils.unpack_tuple(builder, a) for a in args[2:])):
+            memory.store(builder.add(args[1], offset), vector)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, vector), generate
+    return types.void(array, types.intp, offsets, tile), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_tile(_typing, array, index, pitch, columns, tile):
+    """Put the rows of a tile, each of ``columns`` vectors, at ``array[index + row * pitch]``."""
+
+    def generate(context, builder, _signature, args):
+        memory = _Memory(context, builder, array, args[0])
+        for i, vector in enumerate(cgutils.unpack_tuple(builder, args[4])):
+            row, column = divmod(i, columns.literal_value)
+            place = builder.add(args[1], builder.mul(args[2], args[2].type(row)))
+            memory.store(_moved(builder, place, column * tile.dtype.lanes), vector)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, columns, tile), generate
 
 
 @intrinsic
-def splat(_typing, number):
-    """A vector that holds ``number`` everywhere."""
+def get(_typing, array, index):
+    """``array[index]``, of an index that is not negative."""
 
-    def generate(context, builder, signature, args):
-        vector = context.get_value_type(signature.return_type)
-        undefined = ir.Constant(vector, ir.Undefined)
-        index = ir.IntType(32)
-        first = builder.insert_element(undefined, args[0], index(0))
-        everywhere = ir.Constant(ir.VectorType(index, vector.count), None)
-        return builder.shuffle_vector(first, undefined, everywhere)
+    def generate(context, builder, _signature, args):
+        data = _data(context, builder, array, args[0])
+        return builder.load(builder.gep(data, [args[1]]))
 
-    return Vector(number)(number), generate
+    return array.dtype(array, types.intp), generate
 
 
 @intrinsic
-def fma(_typing, a, b, c):
-    """``a * b + c``, in one instruction where the machine has it."""
+def put(_typing, array, index, number):
+    """``array[index] = number``, of an index that is not negative."""
 
-    def generate(_context, builder, _signature, args):
-        product = builder.fmul(args[0], args[1], flags=("contract",))
-        return builder.fadd(product, args[2], flags=("contract",))
+    def generate(context, builder, _signature, args):
+        data = _data(context, builder, array, args[0])
+        builder.store(args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
 
-    return a(a, b, c), generate
+    return types.void(array, types.intp, array.dtype), generate
 
 
 @intrinsic
-def total(_typing, vector):
-    """The sum of a vector's numbers."""
+def copy(_typing, to, at, source, start, count):
+    """Copy ``source[start : start + count]`` to ``to[at]`` and on: another array of the dtype."""
 
-    def generate(context, builder, signature, args):
-        number = context.get_value_type(signature.return_type)
-        name = f"llvm.vector.reduce.fadd.v{vector.lanes}f{vector.dtype.bitwidth}"
-        kind = ir.FunctionType(number, [number, args[0].type])
+    def generate(context, builder, _signature, args):
+        there = _data(context, builder, to, args[0])
+        here = _data(context, builder, source, args[2])
+        there, here = builder.gep(there, [args[1]]), builder.gep(here, [args[3]])
+        cgutils.raw_memcpy(builder, there, here, args[4], to.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(to, types.intp, source, types.intp, types.intp), generate
+
+
+# --------------------------------------------------------------------------- arithmetic
+
+
+@intrinsic
+def add_outer(_typing, tile, numbers, index, row):
+    """The tile plus the outer product of as many numbers as it has rows and a row of vectors.
+
+    Row b of the result is ``tile[b] + numbers[index + b] * row``.
+    """
+
+    def generate(context, builder, _signature, args):
+        sums, vectors = (cgutils.unpack_tuple(builder, args[i]) for i in (0, 3))
+        memory, added = _Memory(context, builder, numbers, args[1]), []
+        for b in range(len(sums) // len(vectors)):
+            number = memory.splat(_moved(builder, args[2], b))
+            for vector in vectors:
+                added.append(_multiply_add(builder, number, vector, sums[len(added)]))
+        return context.make_tuple(builder, tile, added)
+
+    return tile(tile, numbers, types.intp, row), generate
+
+
+@intrinsic
+def add_products(_typing, tile, column, row):
+    """The tile plus the products of each vector of a column and each of a row.
+
+    Row b of the result is ``tile[b] + column[b] * row``, number by number.
+    """
+
+    def generate(context, builder, _signature, args):
+        sums, column, row = (cgutils.unpack_tuple(builder, packed) for packed in args)
+        pairs = [(a, b) for a in column for b in row]
+        added = [_multiply_add(builder, a, b, total) for (a, b), total in zip(pairs, sums)]
+        return context.make_tuple(builder, tile, added)
+
+    return tile(tile, column, row), generate
+
+
+@intrinsic
+def add_tiles(_typing, a, b):
+    """The sum of two tiles."""
+
+    def generate(context, builder, _signature, args):
+        pairs = zip(*(cgutils.unpack_tuple(builder, packed) for packed in args))
+        return context.make_tuple(builder, a, [builder.fadd(*pair) for pair in pairs])
+
+    return a(a, b), generate
+
+
+@intrinsic(prefer_literal=True)
+def add_totals(_typing, array, index, pitch, columns, tile):
+    """Add to ``array[index + row * pitch + column]`` the sum of that vector's numbers."""
+    element = tile.dtype.dtype
+    name = f"llvm.vector.reduce.fadd.v{tile.dtype.lanes}f{element.bitwidth}"
+
+    def generate(context, builder, _signature, args):
+        number = context.get_value_type(element)
+        vectors = cgutils.unpack_tuple(builder, args[4])
+        kind = ir.FunctionType(number, [number, vectors[0].type])
         function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [number(-0.0), args[0]], fastmath=("reassoc",))
+        data = _data(context, builder, array, args[0])
+        for i, vector in enumerate(vectors):
+            row, column = divmod(i, columns.literal_value)
+            place = builder.add(args[1], builder.mul(args[2], args[2].type(row)))
+            address = builder.gep(data, [_moved(builder, place, column)])
+            total = builder.call(function, [number(-0.0), vector], fastmath=("reassoc",))
+            builder.store(builder.fadd(builder.load(address), total), address)
+        return context.get_dummy_value()
 
-    return vector.dtype(vector), generate
+    return types.void(array, types.intp, types.intp, columns, tile), generate
+
+
+# --------------------------------------------------------------------------- comparisons
+
+
+@intrinsic
+def rectified(_typing, tile):
+    """The tile with 0 for what is 0 or less; NaN stays NaN."""
+
+    def generate(context, builder, _signature, args):
+        zero = ir.Constant(context.get_value_type(tile.dtype), None)
+        vectors = [
+            builder.select(builder.fcmp_ordered("<=", vector, zero), zero, vector)
+            for vector in cgutils.unpack_tuple(builder, args[0])
+        ]
+        return context.make_tuple(builder, tile, vectors)
+
+    return tile(tile), generate
+
+
+@intrinsic
+def pairs(_typing, row):
+    """The numbers at even places of a row of two vectors, and those at odd places."""
+
+    def generate(context, builder, _signature, args):
+        first, second = cgutils.unpack_tuple(builder, args[0])
+        integer, count = ir.IntType(32), row.dtype.lanes
+        places = ir.VectorType(integer, count)
+        halves = [
+            builder.shuffle_vector(
+                first, second, ir.Constant(places, [2 * i + odd for i in range(count)])
+            )
+            for odd in (0, 1)
+        ]
+        return context.make_tuple(builder, row, halves)
+
+    return row(row), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_largest(_typing, array, places, index, tile, nowhere):
+    """Of each four numbers, one of each vector of a tile, the largest or 0, and its place.
+
+    The first of equal numbers counts, and the last NaN as the largest. The number goes to
+    ``array[index]`` and on; 0 to 3 to ``places[index]``, or ``nowhere`` if it is 0 or less.
+    """
+
+    def generate(context, builder, _signature, args):
+        memory = _Memory(context, builder, array, args[0])
+        vectors = cgutils.unpack_tuple(builder, args[3])
+        zero = ir.Constant(memory.vector, None)
+        kind = ir.VectorType(ir.IntType(8), tile.dtype.lanes)
+        best, place = vectors[0], ir.Constant(kind, None)
+        for i, vector in enumerate(vectors[1:], 1):
+            larger = builder.or_(
+                builder.fcmp_ordered(">", vector, best),
+                builder.fcmp_unordered("uno", vector, vector),
+            )
+            best = builder.select(larger, vector, best)
+            place = builder.select(larger, ir.Constant(kind, [i] * kind.count), place)
+        dead = builder.fcmp_ordered("<=", best, zero)
+        memory.store(args[2], builder.select(dead, zero, best))
+        none = ir.Constant(kind, [nowhere.literal_value] * kind.count)
+        data = _data(context, builder, places, args[1])
+        address = builder.bitcast(builder.gep(data, [args[2]]), kind.as_pointer())
+        builder.store(builder.select(dead, none, place), address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, places, types.intp, tile, nowhere), generate
+
+
+@intrinsic
+def nonzero(_typing, row):
+    """One bit for each number of a row of vectors, the first one lowest: whether it is not 0."""
+
+    def generate(context, builder, signature, args):
+        whole = context.get_value_type(signature.return_type)
+        result = whole(0)
+        for i, vector in enumerate(cgutils.unpack_tuple(builder, args[0])):
+            zero = ir.Constant(vector.type, None)
+            found = builder.fcmp_unordered("!=", vector, zero)
+            mask = builder.zext(builder.bitcast(found, ir.IntType(row.dtype.lanes)), whole)
+            result = builder.or_(result, builder.shl(mask, whole(i * row.dtype.lanes)))
+        return result
+
+    return types.uint64(row), generate
+
+
+@intrinsic
+def lowest(_typing, bits):
+    """The place of the lowest bit that is set, of some that are."""
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.intp(types.uint64), generate

@@ -32,8 +32,8 @@ from minidl.kernels.conv.blocks import (
 )
 from minidl.kernels.conv.phases import phases
 from minidl.kernels.conv.reference import Padding, Pair, output_size
-from minidl.kernels.conv.simd import BYTES
-from minidl.kernels.launch import contiguous, empty, launch, planned
+from minidl.kernels.launch import contiguous, empty, launch
+from minidl.kernels.vectors import BYTES
 
 Shape = tuple[int, int, int, int]
 
@@ -53,18 +53,12 @@ _SHARED = 4
 """Into how many pieces a filter's gradient is divided at least."""
 
 
-def suits(a: np.ndarray, weight_shape: tuple[int, ...], groups: int) -> bool:
-    """Whether there are enough channels and filters; ``a`` is one of the operands."""
+def suits(weight_shape: tuple[int, ...], groups: int) -> bool:
+    """Whether there are channels and filters enough."""
     least = FEW if weight_shape[2:] == (3, 3) else CHANNELS
-    return (
-        groups == 1
-        and min(weight_shape[:2]) >= least
-        and a.dtype in (np.float32, np.float64)
-        and a.size > 0
-    )
+    return groups == 1 and min(weight_shape[:2]) >= least
 
 
-@planned
 def conv2d(
     x: np.ndarray,
     w: np.ndarray,
@@ -83,7 +77,6 @@ def conv2d(
     return y
 
 
-@planned
 def conv2d_input_grad(
     g: np.ndarray,
     w: np.ndarray,
@@ -108,7 +101,6 @@ def conv2d_input_grad(
     return dx
 
 
-@planned
 def conv2d_weight_grad(
     g: np.ndarray,
     x: np.ndarray,

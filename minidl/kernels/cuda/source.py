@@ -12,6 +12,7 @@ import numpy as np
 from minidl import emulator
 from minidl.backend import CPU, device_of, is_current, load_cupy
 from minidl.kernels.cuda.arguments import converted
+from minidl.kernels.launch import launch
 
 INCLUDE = Path(__file__).parent / "include"
 _INCLUDE_LINE = re.compile(r'^#include "(.+)"$')
@@ -99,10 +100,14 @@ class Source:
         except Exception as error:
             raise CompileError(f"{self.path.name}, {' '.join(options)}: {error}") from error
 
-        def launch(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
-            function(grid, block, tuple(map(converted, args)), shared_mem=shared_mem)
+        def kernel(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
+            launch(start, grid, block, tuple(map(converted, args)), shared_mem)
 
-        return launch
+        def start(grid: tuple, block: tuple, args: tuple, shared_mem: int) -> None:
+            function(grid, block, args, shared_mem=shared_mem)
+
+        start.__name__ = name
+        return kernel
 
 
 def _inlined(path: Path, seen: set[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.jit import jit, threaded
-from minidl.kernels.launch import contiguous, empty, launch, planned
+from minidl.kernels.launch import contiguous, empty, launch, planned, unplanned
 from minidl.kernels.norm import reference
 
 _PIECE = 256  # float32 sums of 256 values lose next to nothing
@@ -329,7 +329,7 @@ def normalize(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The result, mean, biased variance and 1 / sqrt(var + eps); see the reference."""
     if not _covered(x):
-        return reference.normalize(x, weight, bias, eps)
+        return unplanned(reference.normalize, x, weight, bias, eps)
     rows = _rows(x)
     y = empty(rows.shape, x.dtype)
     mean, var, rstd = empty((3, x.shape[1]), x.dtype)
@@ -345,7 +345,7 @@ def normalize_grad(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of ``x``, ``weight`` and ``bias``; see the reference."""
     if not _covered(x):
-        return reference.normalize_grad(g, x, mean, rstd, weight)
+        return unplanned(reference.normalize_grad, g, x, mean, rstd, weight)
     rows, g_rows = _rows(x), _rows(contiguous(g, x.dtype))
     g_x = empty(rows.shape, x.dtype)
     g_weight, g_bias = empty((2, x.shape[1]), x.dtype)
@@ -359,7 +359,7 @@ def normalize_grad(
 def scale_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
     """``x * scale[c] + shift[c]`` for each channel c."""
     if not _covered(x):
-        return reference.scale_shift(x, scale, shift)
+        return unplanned(reference.scale_shift, x, scale, shift)
     rows = _rows(x)
     y = empty(rows.shape, x.dtype)
     kernel = _scale_shift if rows.ndim == 3 else _scale_shift_short
@@ -371,7 +371,7 @@ def scale_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> n
 def channel_dot(g: np.ndarray, x: np.ndarray) -> np.ndarray:
     """The sum of ``g * x`` over each channel."""
     if not _covered(x) or g.dtype != x.dtype:
-        return reference.channel_dot(g, x)
+        return unplanned(reference.channel_dot, g, x)
     rows, out = _rows(x), empty(x.shape[1], x.dtype)
     kernel = _channel_dot if rows.ndim == 3 else _channel_dot_short
     kernel(2 * x.size, _rows(g), rows, out)
@@ -396,7 +396,7 @@ def group_normalize(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The result, and by sample and group mean and 1 / sqrt(var + eps); see the reference."""
     if not _covered(x) or not x.size:
-        return reference.group_normalize(x, weight, bias, groups, eps)
+        return unplanned(reference.group_normalize, x, weight, bias, groups, eps)
     rows = _group_rows(x, groups)
     y = empty(rows.shape, x.dtype)
     mean, rstd = empty((2, rows.shape[1]), x.dtype)
@@ -416,7 +416,7 @@ def group_normalize_grad(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of ``x``, ``weight`` and ``bias``; see the reference."""
     if not _covered(x) or not x.size:
-        return reference.group_normalize_grad(g, x, mean, rstd, weight, groups)
+        return unplanned(reference.group_normalize_grad, g, x, mean, rstd, weight, groups)
     rows, g_rows = _group_rows(x, groups), _group_rows(contiguous(g, x.dtype), groups)
     scale = _per_value(weight, 1.0, x, groups)
     statistics = contiguous(mean).reshape(-1), contiguous(rstd).reshape(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidl.autograd import change
 from minidl.optim.optimizer import Optimizer
 
 
@@ -47,6 +48,9 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go on by one step and set the optimizer's learning rates."""
+        change(f"{type(self).__name__}.step", self._advance)
+
+    def _advance(self) -> None:
         self.last_epoch += 1
         for group, lr in zip(self.optimizer.param_groups, self.get_lr()):
             group["lr"] = lr

@@ -1,0 +1,26 @@
+"""Watching a thread compute: what a profiler sees and what `minidl.compile` records.
+
+Every computation of the engine is one of three things, and all of them go through the
+observer that the thread has, if it has one: a call that makes new arrays, a change of arrays
+in place, and a look of the host at values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Observer:
+    """Lets everything pass; a subclass does something about it."""
+
+    def call(self, name: str, function: Callable, args: tuple, options: dict[str, Any]) -> Any:
+        """Return ``function(*args, **options)``: new arrays (or, of a generator, numbers)."""
+        return function(*args, **options)
+
+    def change(self, name: str, function: Callable, args: tuple) -> None:
+        """Call ``function(*args)``, which changes some of its arguments or its object."""
+        function(*args)
+
+    def read(self, tensor: Any, how: str) -> None:
+        """The host is about to look at the values of ``tensor``, by ``how`` ("item()")."""

@@ -1,0 +1,109 @@
+"""The text of a program: lines, and names for all that they work on."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import is_array
+from minidl.compiler.structure import leaves
+from minidl.compiler.trace import Value
+
+_LITERALS = (type(None), bool, int, str, type(...))
+
+
+class Program:
+    """Lines of Python over constants, of which arrays in fixed memory are some, and variables.
+
+    Attributes
+    ----------
+    lines : list of str
+        The body of the function so far.
+    constants : dict
+        What the names in it stand for.
+    variables : dict
+        The name of each value that is another array in each repetition.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {"asarray": np.asarray}
+        self.variables: dict[Value, str] = {}
+        self.names: dict[int, str] = {}
+        self.numbers = itertools.count()
+
+    def variable(self, value: Value, word: str) -> str:
+        """A new variable for ``value``."""
+        self.variables[value] = f"{_word(word)}_{next(self.numbers)}"
+        return self.variables[value]
+
+    def constant(self, thing: Any, word: str) -> str:
+        """A literal, or the name of ``thing``."""
+        if type(thing) in _LITERALS:
+            return repr(thing)
+        if id(thing) not in self.names:
+            self.names[id(thing)] = f"{_word(word)}{next(self.numbers)}"
+            self.constants[self.names[id(thing)]] = thing
+        return self.names[id(thing)]
+
+    def text(self, structure: Any, leaf_text: Callable[[Any], str], is_special: Callable) -> str:
+        """Nested tuples, lists and dictionaries, where they hold something special."""
+        if not isinstance(structure, tuple | list | dict):
+            return leaf_text(structure)
+        if not any(map(is_special, leaves(structure))):
+            return self.constant(structure, "options")
+        if isinstance(structure, dict):
+            parts = (
+                f"{key!r}: {self.text(part, leaf_text, is_special)}"
+                for key, part in structure.items()
+            )
+            return f"{{{', '.join(parts)}}}"
+        parts = [self.text(part, leaf_text, is_special) for part in structure]
+        if hasattr(structure, "_fields"):
+            return f"{self.constant(type(structure), type(structure).__name__)}({', '.join(parts)})"
+        return tuple_text(parts) if isinstance(structure, tuple) else f"[{', '.join(parts)}]"
+
+    def function(self, name: str, arguments: list[str]) -> str:
+        """The whole text."""
+        body = "\n".join(f"    {line}" for line in self.lines)
+        return f"def {name}({', '.join(arguments)}):\n{body}\n"
+
+    def compiled(self, name: str, source: str) -> Callable:
+        """The function ``name`` that ``source`` defines."""
+        exec(compile(source, "<a plan of minidl>", "exec"), self.constants)
+        return self.constants[name]
+
+
+def tuple_text(parts: list[str]) -> str:
+    """``(a, b)``, and ``(a,)`` for one part."""
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def target(structure: Any, variables: dict[Value, str]) -> str:
+    """What stands left of the ``=`` for a result: variables, and _ for what nobody wants."""
+    if isinstance(structure, tuple | list):
+        return tuple_text([target(part, variables) for part in structure]) if structure else "_"
+    return variables.get(structure, "_") if isinstance(structure, Value) else "_"
+
+
+def is_value(leaf: Any) -> bool:
+    """Whether a leaf of a recorded call stands for an array."""
+    return isinstance(leaf, Value)
+
+
+def is_special_argument(leaf: Any) -> bool:
+    """Whether a leaf of a launch's argument is an array."""
+    return is_array(leaf)
+
+
+def name_of(function: Callable) -> str:
+    """What to call a function in the text."""
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def _word(text: str) -> str:
+    return re.sub(r"\W+", "_", text).strip("_") or "x"

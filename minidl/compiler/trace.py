@@ -1,0 +1,93 @@
+"""A trace: the computations of one run of a step, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from minidl.compiler.structure import leaves
+
+
+class Value:
+    """An array (or number of a generator) of a run, and where it came from.
+
+    Attributes
+    ----------
+    array : array or int
+        What it was in this run.
+    call : Call or None
+        What made it; None for an argument of the step and for memory that was there before.
+    tensors : list of Tensor
+        Whose memory it is, if it was there before.
+    """
+
+    __slots__ = ("array", "call", "tensors")
+
+    def __init__(self, array: Any, call: Call | None = None, tensors: list | None = None):
+        self.array = array
+        self.call = call
+        self.tensors = tensors or []
+
+
+@dataclass(eq=False)
+class Call:
+    """One computation: ``result = function(*args, **options)``, with values for arrays.
+
+    ``changes`` is whether it is made for what it does to its arguments (or to objects), and
+    ``line`` where in the user's program it was made.
+    """
+
+    name: str
+    function: Callable
+    args: tuple
+    options: dict[str, Any]
+    changes: bool
+    line: str
+    result: Any = None
+
+    def uses(self) -> Iterator[Value]:
+        """The values that it takes."""
+        for leaf in leaves((self.args, self.options)):
+            if isinstance(leaf, Value):
+                yield leaf
+
+    def makes(self) -> Iterator[Value]:
+        """The values that it makes; one that it was given and returns is not among them."""
+        for leaf in leaves(self.result):
+            if isinstance(leaf, Value) and leaf.call is self:
+                yield leaf
+
+
+@dataclass(eq=False)
+class Trace:
+    """A run of a step.
+
+    Attributes
+    ----------
+    inputs : list of Value
+        The arrays of the step's tensors.
+    calls : list of Call
+        What was computed.
+    held : list of Value
+        Memory that was there before and that the run used: parameters, buffers.
+    result : structure
+        What the step returned, with values in the place of tensors.
+    gradients : list of (Tensor, Value or None)
+        The leaves whose gradient the run set, and what to.
+    unset : list of Tensor
+        Those of them that had no gradient when the run began.
+    added : list of (Tensor, Tensor)
+        Leaves whose gradient from before the run was used, and that gradient.
+    versions : list
+        The version counters of tensors from before that the run changed.
+    """
+
+    inputs: list[Value]
+    calls: list[Call] = field(default_factory=list)
+    held: list[Value] = field(default_factory=list)
+    result: Any = None
+    gradients: list[tuple[Any, Value | None]] = field(default_factory=list)
+    unset: list[Any] = field(default_factory=list)
+    added: list[tuple[Any, Any]] = field(default_factory=list)
+    versions: list[list[int]] = field(default_factory=list)

@@ -1,0 +1,98 @@
+"""Gradients of convolution in Numba where most numbers are zeros: what surrounds the lists.
+
+See `minidl.kernels.conv.lists`. Arrays are float32 or float64, and not empty.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minidl.kernels.conv import lists
+from minidl.kernels.conv.dense import SIMD, number_of_parts
+from minidl.kernels.conv.lists import Layout
+from minidl.kernels.conv.reference import Grads, How, output_size
+from minidl.kernels.launch import contiguous, empty, launch
+
+LONGEST_ROW = 128
+"""Numbers that a row of taps may meet, in all channels."""
+
+GROUP_BYTES = 20_000
+"""About how much a group of pictures takes: the first-level cache holds its x and its dx."""
+
+ALWAYS = np.ones(1, np.uint8)
+_NO_CODE = np.empty((0,) * 4, np.uint8)
+
+
+def suits(weight_shape: tuple[int, ...], how: How) -> bool:
+    """Whether a row of taps meets neighbouring numbers, and not too many."""
+    _, channels, _, columns = weight_shape
+    _, _, (_, dilation), groups = how
+    return groups == 1 and (dilation == 1 or columns == 1) and columns * channels <= LONGEST_ROW
+
+
+def decide(g: np.ndarray) -> np.ndarray:
+    """An array of one number: not 0 if at most a quarter of g is not zero."""
+    found = empty((1,), np.uint8)
+    lists.is_sparse(g.size // SIMD, contiguous(g).reshape(-1), found)
+    return found
+
+
+def fill(
+    wanted: np.ndarray,
+    g: np.ndarray,
+    code: np.ndarray | None,
+    x: np.ndarray | None,
+    w: np.ndarray | None,
+    results: Grads,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    how: How,
+) -> None:
+    """Fill those of ``results`` (dx, dw, db) that are not None; not unless ``wanted[0]``.
+
+    g is the gradient of the convolution's result or, with a ``code``, of its maxima. x is not
+    used without dw, and w not without dx.
+    """
+    needs = tuple(result is not None for result in results)
+    x, w, dx, dw = (
+        np.empty(shape, g.dtype) if array is None else contiguous(array)
+        for array, shape in zip((x, w, *results), ((0,) * 4, weight_shape) * 2)
+    )
+    db = np.empty(0, g.dtype) if results[2] is None else results[2]
+    layout = _layout(input_shape, weight_shape, g.dtype.itemsize, how)
+    weights = len(w) * layout.slots * lists.BYTES // g.dtype.itemsize
+    parts = number_of_parts(-(-len(g) // layout.pictures), weights)
+    sums = empty((parts, weights if needs[1] else 0), g.dtype)
+    bias_sums = empty((parts, len(w) if needs[2] else 0), g.dtype)
+    size = output_size(input_shape[2:], weight_shape[2:], *how[:3])
+    work = len(g) * size[0] * size[1] * math.prod(weight_shape) // SIMD
+    code = _NO_CODE if code is None else contiguous(code)
+    args = wanted, contiguous(g), code, x, w, dx, sums, bias_sums, needs, layout
+    lists.gradients(work, *args)
+    launch(lists.add_parts, wanted, sums, bias_sums, dw, db, needs, layout)
+
+
+def _layout(
+    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], itemsize: int, how: How
+) -> Layout:
+    """How pictures are laid out: what the taps meet, and no more."""
+    stride, (top, _, left, _), dilation, _ = how
+    pictures, channels = input_shape[:2]
+    rows, columns = weight_shape[2:]
+    height, width = (
+        (out - 1) * s + d * (k - 1) + 1
+        for out, s, d, k in zip(
+            output_size(input_shape[2:], weight_shape[2:], *how[:3]),
+            stride,
+            dilation,
+            weight_shape[2:],
+        )
+    )
+    area = height * width * channels * itemsize
+    # at least four groups to share, as long as there are pictures
+    group = max(1, min(GROUP_BYTES // area, -(-pictures // 4)))
+    row = columns * channels
+    slots = lists.slots(rows, row, itemsize)
+    return Layout(group, height, width, top, left, *stride, dilation[0], row, slots)
