@@ -1,6 +1,7 @@
 """Two-dimensional convolution in Numba: which kernels run.
 
-The forward pass is dense. Gradients have two roads: `minidl.kernels.conv.sparse`, if at most
+With many channels all goes to `minidl.kernels.conv.wide`, see there. Elsewhere the forward pass
+is dense, and gradients have two roads: `minidl.kernels.conv.sparse`, if at most
 a quarter of the result's gradient is not zero, as behind ReLU and pooling, and else
 `minidl.kernels.conv.dense`. Which one is decided by the numbers, so both are launched, and
 one of them returns at once. Long filters, see `minidl.kernels.conv.sparse.suits`, and groups
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl.kernels.conv import dense, pooled, reference, sparse
+from minidl.kernels.conv import dense, pooled, reference, sparse, wide
 from minidl.kernels.conv.reference import Grads, How, Needs, Padding, Pair, output_size
 from minidl.kernels.launch import contiguous, empty, planned, unplanned
 
@@ -30,6 +31,8 @@ def conv2d(
     """See `minidl.kernels.conv.reference.conv2d`."""
     if not _covered(x, w):
         return unplanned(reference.conv2d, x, w, bias, stride, padding, dilation, groups, relu)
+    if wide.suits(w.shape, groups):
+        return wide.conv2d(x, w, bias, stride, padding, dilation, relu)
     return dense.conv2d(x, w, bias, (stride, padding, dilation, groups), relu)
 
 
@@ -100,6 +103,8 @@ def conv2d_relu_max_pool2d(
     how = stride, padding, dilation, groups
     if not _covered(x, w):
         return unplanned(reference.conv2d_relu_max_pool2d, x, w, bias, *how)
+    if wide.suits(w.shape, groups):
+        return pooled.pool(wide.conv2d(x, w, bias, *how[:3], True))
     return dense.conv2d_relu_max_pool2d(x, w, bias, how)
 
 
@@ -119,9 +124,11 @@ def conv2d_relu_max_pool2d_grad(
     how = stride, padding, dilation, groups
     if not _covered(g, x, w):
         return unplanned(reference.conv2d_relu_max_pool2d_grad, g, code, x, w, *how, needs)
-    if not sparse.suits(w.shape, how):
+    by_patches = wide.suits(w.shape, groups)
+    if by_patches or not sparse.suits(w.shape, how):
         size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-        return _dense_grads(pooled.spread(g, code, size), x, w, x.shape, w.shape, how, needs)
+        grads = _wide_grads if by_patches else _dense_grads
+        return grads(pooled.spread(g, code, size), x, w, x.shape, w.shape, how, needs)
     shapes = x.shape, w.shape, (len(w),)
     results = tuple(empty(s, g.dtype) if n else None for s, n in zip(shapes, needs))
     sparse.fill(sparse.ALWAYS, g, code, x, w, results, x.shape, w.shape, how)
@@ -142,6 +149,8 @@ def _grads(
     needs: Needs,
 ) -> Grads:
     """Those gradients that are needed; x may be None without dw, and w without dx."""
+    if wide.suits(weight_shape, how[3]):
+        return _wide_grads(g, x, w, input_shape, weight_shape, how, needs)
     if not sparse.suits(weight_shape, how):
         return _dense_grads(g, x, w, input_shape, weight_shape, how, needs)
     g = contiguous(g)
@@ -149,6 +158,23 @@ def _grads(
     results = _dense_grads(g, x, w, input_shape, weight_shape, how, needs, found)
     sparse.fill(found, g, None, x, w, results, input_shape, weight_shape, how)
     return results
+
+
+def _wide_grads(
+    g: np.ndarray,
+    x: np.ndarray | None,
+    w: np.ndarray | None,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    how: How,
+    needs: Needs,
+) -> Grads:
+    """As `_grads`, for many channels."""
+    return (
+        wide.conv2d_input_grad(g, w, input_shape, *how[:3]) if needs[0] else None,
+        wide.conv2d_weight_grad(g, x, weight_shape, *how[:3]) if needs[1] else None,
+        dense.bias_grad(g) if needs[2] else None,
+    )
 
 
 def _dense_grads(

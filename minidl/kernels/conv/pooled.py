@@ -1,13 +1,39 @@
-"""The gradient of a pooled convolution as that of the convolution."""
+"""A convolution with ReLU and pooling in two steps: the maxima, and their gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.reference import Pair
+from minidl.kernels.conv.reference import NO_GRADIENT, Pair
 from minidl.kernels.jit import threaded
 from minidl.kernels.launch import contiguous, empty
+
+
+@threaded
+def _pool(y, out, code):
+    for n in prange(len(y)):
+        for o in range(y.shape[1]):
+            for i in range(out.shape[2]):
+                for j in range(out.shape[3]):
+                    best, found = y[n, o, 2 * i, 2 * j], 0
+                    for place in range(1, 4):
+                        value = y[n, o, 2 * i + (place >> 1), 2 * j + (place & 1)]
+                        if value > best or value != value:
+                            best, found = value, place
+                    out[n, o, i, j] = best
+                    code[n, o, i, j] = NO_GRADIENT if best <= 0 else found
+
+
+def pool(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of each window of 2 by 2 of y (n, o, i, j), which is not negative, and where.
+
+    See `minidl.kernels.conv.reference.conv2d_relu_max_pool2d`.
+    """
+    shape = *y.shape[:2], y.shape[2] // 2, y.shape[3] // 2
+    out, code = empty(shape, y.dtype), empty(shape, np.uint8)
+    _pool(y.size, y, out, code)
+    return out, code
 
 
 @threaded
