@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.graph import Leaf, Node, TensorBase, check_view, describe, wrap
-from minidl.autograd.mode import run, set_grad_enabled
+from minidl.autograd.mode import phase, run, set_grad_enabled
 
 
 def add_hook(tensor: TensorBase, hook: Callable) -> RemovableHandle:
@@ -70,7 +70,7 @@ def backward(
     roots = _roots(tensors, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        _propagate(roots, None, retain)
+        phase("backward", _propagate, roots, None, retain)
 
 
 def grad(
@@ -93,7 +93,8 @@ def grad(
             raise RuntimeError(f"grad: input {i}, {describe([tensor])}, requires no gradient")
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        found = _propagate(roots, [(t.node, t.output) for t in inputs], retain)
+        targets = [(t.node, t.output) for t in inputs]
+        found = phase("grad", _propagate, roots, targets, retain)
     results = tuple(found.get((t.node, t.output)) for t in inputs)
     missing = [i for i, result in enumerate(results) if result is None]
     if missing and not allow_unused:

@@ -12,6 +12,7 @@ import numpy as np
 from minidl import emulator
 from minidl.backend import CPU, device_of, is_current, load_cupy
 from minidl.kernels.cuda.arguments import converted
+from minidl.kernels.launch import tape
 
 INCLUDE = Path(__file__).parent / "include"
 _INCLUDE_LINE = re.compile(r'^#include "(.+)"$')
@@ -100,8 +101,14 @@ class Source:
             raise CompileError(f"{self.path.name}, {' '.join(options)}: {error}") from error
 
         def launch(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
+            told = grid, block, args, shared_mem
+            ended = None if tape.note is None else tape.note(launch, told)
             function(grid, block, tuple(map(converted, args)), shared_mem=shared_mem)
+            if ended is not None:
+                ended()
 
+        # what a profile calls it
+        launch.__module__, launch.__name__ = self.path.name, name
         return launch
 
 
