@@ -30,7 +30,7 @@ class profile:
     keeps host and GPU from working side by side, and the whole takes longer than without a
     profile. Each is also an NVTX range, which Nsight shows by the same names.
 
-    Noting an event takes 1 to 2 µs, which counts as Python between operators (of a kernel, as
+    Noting an event takes 2 to 4 µs, which counts as Python between operators (of a kernel, as
     time of the operator around it).
 
     Parameters

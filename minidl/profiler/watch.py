@@ -21,7 +21,7 @@ from minidl.profiler.gpu import Gpu, gpu_in_use
 OPERATOR, KERNEL, RANGE, PHASE = "operator", "kernel", "range", "phase"
 """The kinds of events; a kernel is a launch inside an operator."""
 
-_PLAIN = {int, float, bool, str, type(None)}
+_PLAIN = {int, float, bool, str, type(None), *np.sctypeDict.values()}
 _ONE = (1,)
 _Array = np.ndarray
 
