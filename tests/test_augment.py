@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from minidl.kernels import augment_pictures, single_threaded, stream_bits
 from minidl.kernels.augment import cpu, reference
 from minidl.kernels.augment import program as p
+from minidl.kernels.augment.gather import LANES
+from minidl.kernels.augment.moves import only_moves
 from minidl.random import Generator
 from minidl.vision.transforms.functional import rotation
 
@@ -204,6 +206,99 @@ def test_numba_agrees_with_the_reference(data, height, width, channels):
         for module in (reference, cpu)
     )
     assert np.array_equal(expected, got)
+
+
+# --------------------------------------------------------------------- chains that only move pixels
+
+
+@st.composite
+def moves(draw):
+    """(pictures, indices, program, parameters, table) of flips and what may stand among them."""
+    height, width = draw(st.integers(1, 40)), draw(st.integers(LANES, 40))
+    channels = draw(st.sampled_from([1, 3]))
+    pictures = noise(3, height, width, channels, draw(st.integers(0, 99)))
+    flip = st.tuples(st.sampled_from([p.FLIP_HORIZONTAL, p.FLIP_VERTICAL]), st.integers(0, 1))
+    exposing = draw(st.sampled_from([None, p.ROTATE_NEAREST, p.WINDOW]))
+    fill = draw(st.tuples(*[st.integers(0, 255)] * 3))
+    steps, rows = [], []
+    for flips in draw(st.tuples(*[st.lists(flip, max_size=2)] * 2)):
+        for opcode, turned in flips:
+            steps.append(p.Step(opcode, height, width))
+            rows.append(turned)
+        if exposing == p.ROTATE_NEAREST:
+            steps.append(p.Step(exposing, height, width, first=fill))
+            rows += rotation(draw(st.floats(-360, 360)))
+        elif exposing == p.WINDOW:
+            height, width = draw(st.integers(1, 40)), draw(st.integers(LANES, 40))
+            steps.append(p.Step(exposing, height, width, p.CONSTANT, fill))
+            rows += draw(st.tuples(*[st.integers(-50, 50)] * 2))
+        exposing = None
+    program = p.assemble([*steps, p.Step(p.TO_FLOAT, height, width)])
+    indices = np.array(draw(st.lists(st.integers(0, 2), min_size=1, max_size=3)))
+    parameters = np.tile(np.array(rows, np.float64), (len(indices), 1))
+    table = bytes_as_floats(channels) / np.float32(draw(st.sampled_from([255, 254])))
+    return pictures, indices, program, parameters, table
+
+
+@given(moves())
+def test_moved_pixels_are_those_of_the_reference(arguments):
+    assert only_moves(arguments[0], arguments[2])
+    expected, got = (module.augment_pictures(*arguments) for module in (reference, cpu))
+    assert np.array_equal(expected, got)
+
+
+@pytest.mark.parametrize("flip", [p.FLIP_HORIZONTAL, p.FLIP_VERTICAL])
+@pytest.mark.parametrize("angle", [90, -90])
+def test_pixels_seen_on_the_edge_between_two(flip, angle):
+    pictures = noise(1, 17, 20, 3)  # an odd difference: the turned pixels' centres lie on edges
+    steps = [p.Step(flip, 17, 20), p.Step(p.ROTATE_NEAREST, 17, 20), p.Step(p.TO_FLOAT, 17, 20)]
+    program, parameters = p.assemble(steps), np.array([[1, *rotation(angle)]])
+    arguments = pictures, np.array([0]), program, parameters, bytes_as_floats(3)
+    assert np.array_equal(reference.augment_pictures(*arguments), cpu.augment_pictures(*arguments))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4096, 16), (16, 4096), (1, 4096)])
+def test_the_largest_pictures_that_are_moved(height, width):
+    pictures = noise(2, height, width, 3)
+    steps = [p.Step(p.ROTATE_NEAREST, height, width), p.Step(p.TO_FLOAT, height, width)]
+    program, parameters = p.assemble(steps), np.array([rotation(135), rotation(-3)])
+    assert only_moves(pictures, program)
+    arguments = pictures, np.array([1, 0]), program, parameters, bytes_as_floats(3)
+    assert np.array_equal(reference.augment_pictures(*arguments), cpu.augment_pictures(*arguments))
+
+
+TURN, CROP = p.Step(p.ROTATE_NEAREST, 32, 32), p.Step(p.WINDOW, 32, 32)
+FLOAT_32 = p.Step(p.TO_FLOAT, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("width", "steps"),
+    [
+        (32, [TURN, CROP, FLOAT_32]),
+        (32, [p.Step(p.WINDOW, 32, 32, p.REFLECT), FLOAT_32]),
+        (32, [p.Step(p.ROTATE_BILINEAR, 32, 32), FLOAT_32]),
+        (32, [p.Step(p.JITTER, 32, 32), FLOAT_32]),
+        (32, [FLOAT_32, p.Step(p.NORMALIZE, 32, 32)]),
+        (LANES - 1, [p.Step(p.TO_FLOAT, 32, LANES - 1)]),
+        (4097, [p.Step(p.TO_FLOAT, 32, 4097)]),
+    ],
+)
+def test_other_chains_run_step_by_step(width, steps):
+    pictures, program = noise(1, 32, width, 3), p.assemble(steps)
+    assert not only_moves(pictures, program)
+    parameters = np.zeros((1, sum(p.PARAMETERS[step.opcode] for step in steps)))
+    arguments = pictures, np.array([0]), program, parameters, bytes_as_floats(3)
+    assert np.array_equal(reference.augment_pictures(*arguments), cpu.augment_pictures(*arguments))
+
+
+@pytest.mark.parametrize("change", [0.0, 1e-7])
+def test_every_byte_becomes_its_float(change):
+    table = bytes_as_floats(3) / np.float32(255)
+    table[1, 255] += change  # one float that no division makes: then all are looked up
+    pictures = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    program = p.assemble([p.Step(p.TO_FLOAT, 16, 16)])
+    got = cpu.augment_pictures(pictures, np.array([0]), program, np.empty((1, 0)), table)
+    assert np.array_equal(got.reshape(3, 256), table)
 
 
 @pytest.mark.parametrize("kernel", stream_bits.variants.values(), ids=stream_bits.variants)

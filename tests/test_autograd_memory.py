@@ -145,6 +145,60 @@ def test_grads_have_memory_of_their_own():
         assert not any(np.shares_memory(array, other) for other in arrays[:i])
 
 
+def test_a_gradient_that_someone_holds_is_copied():
+    held = []
+
+    @op
+    def copied(x):
+        return x.copy()
+
+    def rule(g, _y, _x):
+        gradient = g * 1
+        held.append(hold(gradient))
+        return gradient
+
+    copied.vjp(rule)
+    ways = [lambda g: g, lambda g: g.array, lambda g: g.detach(), lambda g: g[1:]]
+    for hold in ways:
+        x = leaf([1.0, 2.0])
+        copied(x).backward(minidl.ones(2, dtype=minidl.float64))
+        array = getattr(held[-1], "array", held[-1])
+        assert not np.shares_memory(x.grad.array, array)
+    hooked = leaf([1.0, 2.0])
+    hooked.register_hook(held.append)
+    (hooked * 2).backward(minidl.ones(2, dtype=minidl.float64))
+    assert not np.shares_memory(hooked.grad.array, held[-1].array)
+
+
+def test_a_gradient_that_nobody_holds_is_taken_over():
+    addresses = []
+
+    @op
+    def copied(x):
+        return x.copy()
+
+    def rule(g, _y, _x):
+        gradient = g * 1
+        addresses.append(gradient.array.ctypes.data)
+        return gradient
+
+    copied.vjp(rule)
+    x = leaf([1.0, 2.0])
+    copied(x).backward(minidl.ones(2, dtype=minidl.float64))
+    assert x.grad.array.ctypes.data == addresses[0] and x.grad.tolist() == [1.0, 1.0]
+
+
+def test_part_of_a_larger_array_is_copied():
+    @op
+    def first(x):
+        return x[:1].copy()
+
+    first.vjp(lambda g, _y, _x: minidl.cat([g, g, g])[:2])
+    x = leaf([1.0, 2.0])
+    first(x).sum().backward()
+    assert x.grad.array.base is None
+
+
 def test_incoming_gradients_are_not_changed():
     x, start = leaf([1.0, 2.0]), minidl.ones(2, dtype=minidl.float64)
     y = x + x
@@ -288,7 +342,8 @@ def test_threads_can_add_to_the_same_leaf(monkeypatch):
         return clone(tensor)
 
     monkeypatch.setattr(minidl.Tensor, "clone", slow_clone)
-    assert in_threads(4, lambda i: (x * 1.0).backward()) == []
+    start = minidl.ones((), dtype=minidl.float64)
+    assert in_threads(4, lambda i: x.backward(start)) == []
     assert x.grad.item() == 4.0
 
 

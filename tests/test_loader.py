@@ -1,6 +1,7 @@
 """The loader within one process: order, randomness, whole batches, its state."""
 
 import gc
+import itertools
 import threading
 import time
 
@@ -244,6 +245,61 @@ def test_blocks_of_large_samples_are_small():
     for _ in DataLoader(data, 2):
         pass
     assert data.calls == [(2, 0), *[(8, 2 + 8 * i) for i in range(4)], (6, 34)]
+
+
+class AnyRandom(RandomSampler):
+    """A sampler that has to be iterated over: its way through its indices is its own."""
+
+    def __iter__(self):
+        return iter(list(super().__iter__()))
+
+
+class Backwards(RandomSampler):
+    def __iter__(self):
+        return reversed(list(super().__iter__()))
+
+
+class AnyBatches(BatchSampler):
+    def __iter__(self):
+        return (batch[::-1] for batch in super().__iter__())
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 40),
+)
+def test_an_order_drawn_at_once_is_the_one_of_iteration(
+    size, count, batch_size, replacement, drop_last, cut
+):
+    runs = []
+    for kind in (RandomSampler, AnyRandom):
+        sampler = kind(range(size), replacement, count)
+        data = NoisyBatches(size)
+        loader = DataLoader(
+            data, batch_size, sampler=sampler, drop_last=drop_last, generator=Generator(3)
+        )
+        listed(loader)
+        iterator = iter(loader)
+        head = listed(itertools.islice(iterator, cut))
+        runs.append([head, loader.state_dict(), listed(iterator), listed(loader)])
+    assert runs[0] == runs[1]
+
+
+def test_samplers_that_iterate_in_their_own_way_are_iterated_over():
+    def first_column(**options):
+        loader = DataLoader(NoisyBatches(), generator=Generator(1), **options)
+        return [indices for indices, _ in listed(loader)]
+
+    shuffled = first_column(batch_size=5, shuffle=True)
+    flat = [i for batch in shuffled for i in batch]
+    backwards = first_column(batch_size=5, sampler=Backwards(range(23)))
+    assert [i for batch in backwards for i in batch] == flat[::-1]
+    mirrored = first_column(batch_sampler=AnyBatches(RandomSampler(range(23)), 5, False))
+    assert mirrored == [batch[::-1] for batch in shuffled]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

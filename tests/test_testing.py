@@ -209,7 +209,7 @@ def test_suite_finds(make, message):
 
 
 def test_suite_finds_gradients_that_share_memory(monkeypatch):
-    def accumulate(self, gradient):
+    def accumulate(self, gradient, owned):
         self.tensor().grad = gradient
 
     monkeypatch.setattr(Leaf, "accumulate", accumulate)

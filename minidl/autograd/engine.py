@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -70,7 +72,7 @@ def backward(
     roots = _roots(tensors, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        phase("backward", _propagate, roots, None, retain)
+        phase("backward", _backward, roots, retain)
 
 
 def grad(
@@ -93,8 +95,8 @@ def grad(
             raise RuntimeError(f"grad: input {i}, {describe([tensor])}, requires no gradient")
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        targets = [(t.node, t.output) for t in inputs]
-        found = phase("grad", _propagate, roots, targets, retain)
+        targets = {(t.node, t.output) for t in inputs}
+        found = phase("grad", _propagate_to, targets, roots, retain)
     results = tuple(found.get((t.node, t.output)) for t in inputs)
     missing = [i for i, result in enumerate(results) if result is None]
     if missing and not allow_unused:
@@ -134,9 +136,15 @@ def _start(tensor: TensorBase, gradient: Any) -> TensorBase:
                 f"backward from {describe([tensor])}, which is not a scalar: reduce it first "
                 "(mean() or sum()), or pass the gradient it should start from"
             )
-        return wrap(run("ones", np.ones_like, tensor.array))
+        return wrap(run("ones", _ones, tensor.array))
     _check_gradient(gradient, tensor.array.shape, f"backward from {describe([tensor])} got")
     return gradient.to(tensor.array.dtype)
+
+
+def _ones(array: Any) -> Any:
+    ones = array.copy()
+    ones.fill(1)
+    return ones
 
 
 def _check_gradient(gradient: Any, shape: tuple[int, ...], got: str) -> None:
@@ -146,46 +154,112 @@ def _check_gradient(gradient: Any, shape: tuple[int, ...], got: str) -> None:
         raise RuntimeError(f"{got} a gradient of shape {gradient.array.shape}, not {shape}")
 
 
-def _propagate(roots: list, targets: list | None, retain: bool) -> dict:
-    """Run the rules from the roots down; to all leaves, or only towards ``targets``."""
-    order = _reachable([node for node, _, _ in roots])
-    needed = None if targets is None else _leading_to(order, {node for node, _ in targets})
-    wanted = set(targets or ())
-    found: dict = {}
-    pending: dict = {}
-    for node, output, gradient in roots:
-        _add(pending, node, output, gradient)
-    for node in order:
-        if node not in pending:
-            continue
-        slots = pending.pop(node)
-        if node.hooks is not None:
-            _run_hooks(node, slots)
-        edges = node.edges
-        if targets is not None:
-            found.update(((node, i), g) for i, g in slots.items() if (node, i) in wanted)
-            edges = [edge for edge in edges if edge.node in needed]
-        elif isinstance(node, Leaf):
-            node.accumulate(slots[0])
-        if not edges:
-            continue
-        for edge, gradient in zip(edges, node.gradients(slots, edges)):
-            if gradient is not None:
-                _add(pending, edge.node, edge.output, gradient)
+class _Gradients:
+    """Gradients that wait for their nodes, which come out from the youngest to the oldest.
+
+    All nodes that depend on a node are younger, so when it comes out its gradient is complete.
+    Leaves do not come out: in the end their gradients are those that are left.
+    """
+
+    def __init__(self, roots: list[tuple[Node | Leaf, int, TensorBase]]):
+        self.waiting: dict = {}  # by node; if it has several results, a dict by their number
+        self.ages: list[tuple[int, Node]] = []
+        for root in roots:
+            self.add(*root)
+
+    def add(self, node: Node | Leaf, output: int, gradient: TensorBase) -> None:
+        """Add ``gradient`` to that of the node's result ``output``."""
+        before = self.waiting.get(node)
+        if before is None:
+            self.waiting[node] = {output: gradient} if node.multiple else gradient
+            if type(node) is not Leaf:
+                heappush(self.ages, (-node.order, node))
+        elif node.multiple:
+            before[output] = before[output] + gradient if output in before else gradient
+        else:
+            self.waiting[node] = before + gradient
+
+    def next(self) -> tuple[Node, Any]:
+        """The youngest node, and its gradient after its hooks."""
+        _, node = heappop(self.ages)
+        gradient = self.waiting.pop(node)
+        return node, gradient if node.hooks is None else _hooked(node, gradient)
+
+
+def _backward(roots: list, retain: bool) -> None:
+    """Run the rules from the roots down, and add what they find to the leaves' ``grad``."""
+    _deliver(_propagate(roots, retain))
+
+
+def _propagate(roots: list, retain: bool) -> dict[Leaf, TensorBase]:
+    """Run the rules from the roots down; the gradients of the leaves."""
+    gradients = _Gradients(roots)
+    while gradients.ages:
+        node, gradient = gradients.next()
+        for edge, found in zip(node.edges, node.gradients(gradient, node.edges)):
+            if found is not None:
+                gradients.add(edge.node, edge.output, found)
         if not retain:
             node.release()
-    return found
+    return gradients.waiting
 
 
-def _add(pending: dict, node: Any, output: int, gradient: TensorBase) -> None:
-    slots = pending.get(node)
-    if slots is None:
-        pending[node] = {output: gradient}
-    else:
-        slots[output] = slots[output] + gradient if output in slots else gradient
+def _propagate_to(targets: set, roots: list, retain: bool) -> dict:
+    """Run the rules from the roots down to the targets, (node, output) each; their gradients."""
+    needed = _leading_to({node for node, _ in targets}, [node for node, _, _ in roots])
+    gradients, results = _Gradients(roots), {}
+    while gradients.ages:
+        node, gradient = gradients.next()
+        slots = gradient if node.multiple else {0: gradient}
+        results.update(((node, i), g) for i, g in slots.items() if (node, i) in targets)
+        edges = [edge for edge in node.edges if edge.node in needed]
+        if not edges:
+            continue
+        for edge, found in zip(edges, node.gradients(gradient, edges)):
+            if found is not None:
+                gradients.add(edge.node, edge.output, found)
+        if not retain:
+            node.release()
+    for leaf, gradient in gradients.waiting.items():
+        if (leaf, 0) in targets:
+            results[leaf, 0] = gradient if leaf.hooks is None else _hooked(leaf, gradient)
+    return results
 
 
-def _run_hooks(node: Any, slots: dict) -> None:
+def _deliver(gradients: dict[Leaf, TensorBase]) -> None:
+    """Add the gradients to the leaves' ``grad``; those that only ``gradients`` holds, uncopied."""
+    for leaf in list(gradients):
+        gradient = gradients.pop(leaf)
+        if leaf.hooks is not None:
+            gradient = _hooked(leaf, gradient)
+        owned = _holders(gradient) == _ONE_HOLDER and _is_whole(gradient)
+        leaf.accumulate(gradient, owned)
+
+
+def _holders(gradient: TensorBase) -> tuple[int, int]:
+    """The number of references to a tensor and to its array, some of them from here."""
+    array = gradient.array
+    return getrefcount(gradient), getrefcount(array)
+
+
+def _holders_of_new() -> tuple[int, int]:
+    gradient = wrap(np.empty(0))
+    return _holders(gradient)
+
+
+_ONE_HOLDER = _holders_of_new()
+"""What `_holders` finds if its caller alone has the tensor, and the tensor alone the array."""
+
+
+def _is_whole(gradient: TensorBase) -> bool:
+    """Whether a tensor outside the graph has all of its memory, in row-major order."""
+    array = gradient.array
+    return gradient.node is None and array.base is None and array.flags.c_contiguous
+
+
+def _hooked(node: Node | Leaf, gradient: Any) -> Any:
+    """The gradient (or dict of them) after the node's hooks."""
+    slots = gradient if node.multiple else {0: gradient}
     for output, hooks in node.hooks.items():
         for hook in list(hooks):
             if output not in slots:
@@ -194,24 +268,20 @@ def _run_hooks(node: Any, slots: dict) -> None:
             if replaced is not None:
                 _check_gradient(replaced, slots[output].array.shape, "a hook returned")
                 slots[output] = replaced
+    return slots if node.multiple else slots[0]
 
 
-def _reachable(roots: list) -> list:
-    """All nodes behind the roots, each before those that it depends on."""
-    seen = dict.fromkeys(roots)  # in the order in which they are found: every run the same
+def _leading_to(targets: set, roots: list) -> set:
+    """Of the nodes behind the roots, the targets and all that depend on one."""
+    seen = dict.fromkeys(roots)
     stack = list(seen)
     while stack:
         for edge in stack.pop().edges:
             if edge.node not in seen:
                 seen[edge.node] = None
                 stack.append(edge.node)
-    return sorted(seen, key=attrgetter("order"), reverse=True)
-
-
-def _leading_to(order: list, targets: set) -> set:
-    """Of the nodes in ``order``, the targets and all that depend on one."""
     leading: set = set()
-    for node in reversed(order):
+    for node in sorted(seen, key=attrgetter("order")):
         if node in targets or any(edge.node in leading for edge in node.edges):
             leading.add(node)
     return leading

@@ -7,10 +7,11 @@ last tensor frees the graph at once; there is no reference cycle for a collector
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ class Differentiable(Protocol):
     """What a node asks of the operator that made it."""
 
     name: str
-    multiple: bool  # whether it returns a tuple
+    multiple: bool  # whether it returns a tuple (known after its first call)
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
         """The gradients of the arguments behind ``edges``, given that of the result."""
@@ -91,6 +92,37 @@ class Spec:
     def ndim(self) -> int:
         return len(self.shape)
 
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def alone(self) -> Spec:
+        """The shape and dtype of it, whatever else it is."""
+        return Spec(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return self.shape == other.shape and self.dtype == other.dtype
+
+    __hash__ = object.__hash__
+
+
+class Edge(Spec):
+    """From a node to the node (and output) that the argument at ``position`` came from.
+
+    It knows the argument's shape and dtype, so it stands for it where its values are not kept.
+    """
+
+    __slots__ = ("node", "output", "position")
+
+    def __init__(self, position: int, tensor: TensorBase):
+        array = tensor.array
+        self.shape, self.dtype = array.shape, array.dtype
+        self.position = position
+        self.node: Node | Leaf = tensor.node
+        self.output = tensor.output
+
 
 _accumulating = threading.RLock()  # threads may run backward to the same leaf
 
@@ -99,21 +131,25 @@ class Leaf:
     """Where a backward pass ends: gradients add up in the tensor's ``grad``."""
 
     __slots__ = ("hooks", "tensor")
-    order = 0  # after every node, whenever the leaf was made
+    order = 0  # older than every node, whenever the leaf was made
     edges = ()
+    multiple = False
 
     def __init__(self, tensor: TensorBase):
         self.tensor = weakref.ref(tensor)
         self.hooks: dict[int, list[Callable]] | None = None
 
-    def accumulate(self, gradient: TensorBase) -> None:
-        """Add ``gradient`` to the tensor's ``grad``, which never aliases another array."""
+    def accumulate(self, gradient: TensorBase, owned: bool = False) -> None:
+        """Add ``gradient`` to the tensor's ``grad``, which never aliases another array.
+
+        ``owned`` says that nobody else has ``gradient`` or looks into its memory.
+        """
         tensor = self.tensor()
         if tensor is None:
             return
         with _accumulating:
             if tensor.grad is None:
-                tensor.grad = gradient.clone()
+                tensor.grad = gradient if owned else gradient.clone()
             elif gradient.node is not None or tensor.grad.node is not None:
                 tensor.grad = tensor.grad + gradient
             else:
@@ -121,73 +157,68 @@ class Leaf:
                 tensor.grad.version[0] += 1
 
 
-class Edge:
-    """From a node to the node (and output) that one of its arguments came from."""
-
-    __slots__ = ("dtype", "node", "output", "position", "shape")
-
-    def __init__(self, position: int, tensor: TensorBase):
-        self.position = position
-        self.node = tensor.node
-        self.output = tensor.output
-        self.shape = tensor.array.shape
-        self.dtype = tensor.array.dtype
-
-
 _order = itertools.count(1)
 
 
 class Node:
-    """One recorded call of an operator: where it came from and what its rules need."""
+    """One recorded call of an operator: where it came from and what its rules need.
+
+    Attributes
+    ----------
+    op : Differentiable
+        The operator.
+    multiple : bool
+        Whether it returned a tuple.
+    order : int
+        A node is younger than all nodes that it depends on.
+    args : list or None
+        The arguments; a `Spec` for a tensor whose values no rule needs. None once freed.
+    edges : list of Edge
+        Where the arguments came from that want a gradient.
+    kept : dict or any
+        The operator's options, or what a fused one keeps for its backward kernel.
+    results : array or Spec, or list of these
+        What it returned. (Arrays: the tensors would close a cycle.)
+    versions : list of (list, int)
+        The version counters of all tensors whose values are kept, as they were.
+    hooks : dict or None
+        Functions to call with the gradient, by the number of the result.
+    """
 
     __slots__ = (
         "args",
         "edges",
         "hooks",
+        "kept",
+        "multiple",
         "op",
         "order",
-        "outputs",
-        "residuals",
-        "static",
+        "results",
         "versions",
     )
 
-    def __init__(self, op: Differentiable, args: list, static: dict, edges: list[Edge]):
+    def __init__(self, op: Differentiable, args: list, edges: list[Edge], kept: Any):
         self.op = op
-        self.order = next(_order)  # a node is younger than all nodes that it depends on
+        self.multiple = op.multiple
+        self.order = next(_order)
         self.args: list | None = args
-        self.static = static
         self.edges = edges
-        self.outputs: list = []
-        self.residuals: Any = None
-        self.versions: list[tuple[list[int], int]] = []
+        self.kept = kept
+        self.results: Any = None
+        self.versions: Sequence[tuple[list[int], int]] = ()
         self.hooks: dict[int, list[Callable]] | None = None
-
-    def save_argument(self, position: int, tensor: TensorBase, values: bool) -> None:
-        """Keep an argument's values, or its shape and dtype alone."""
-        if tensor.view_version is not None:
-            check_view(tensor)
-        if values:
-            self.versions.append((tensor.version, tensor.version[0]))
-        else:
-            self.args[position] = Spec(tensor.array)
-
-    def save_output(self, tensor: TensorBase, values: bool) -> None:
-        """Keep a result's values (its array: the tensor would close a cycle), or its Spec."""
-        if values:
-            self.outputs.append(tensor.array)
-            self.versions.append((tensor.version, tensor.version[0]))
-        else:
-            self.outputs.append(Spec(tensor.array))
 
     def release(self) -> None:
         """Free what was saved; a second backward pass through here is then an error."""
-        self.args = self.residuals = None
-        self.outputs = []
-        self.versions = []
+        self.args = self.kept = self.results = None
+        self.versions = ()
 
-    def check(self) -> None:
-        """RuntimeError if what was saved is gone or was changed in place since."""
+    def gradients(self, incoming: Any, edges: list[Edge]) -> list:
+        """For each of ``edges``, the gradient in that argument's shape and dtype (None for 0).
+
+        ``incoming`` is the gradient of the result, or a dict of those of several.
+        RuntimeError if what was saved is gone or was changed in place since.
+        """
         if self.args is None:
             raise RuntimeError(
                 f"backward went through {self.op.name} a second time, but the first pass freed "
@@ -200,33 +231,33 @@ class Node:
                     f"was changed in place ({version[0] - saved} times) before backward reached "
                     "it; change a clone() instead, or change it after backward"
                 )
-
-    def results(self) -> Any:
-        """The outputs again, connected to this node; `Spec` for those not saved."""
-        restored = [
-            saved if isinstance(saved, Spec) else wrap(saved, self, i)
-            for i, saved in enumerate(self.outputs)
-        ]
-        return tuple(restored) if self.op.multiple else restored[0]
-
-    def gradients(self, slots: dict, edges: list[Edge]) -> list:
-        """For each of ``edges``, the gradient in that argument's shape and dtype (None for 0)."""
-        self.check()
-        if self.op.multiple:
-            incoming = tuple(slots.get(i) for i in range(len(self.outputs)))
-        else:
-            incoming = slots[0]
+        if self.multiple:
+            incoming = tuple(incoming.get(i) for i in range(len(self.results)))
         found = self.op.differentiate(self, incoming, edges)
-        return [fit(gradient, edge) for gradient, edge in zip(found, edges)]
+        for i, edge in enumerate(edges):
+            found[i] = fit(found[i], edge)
+        return found
+
+    def restored(self) -> Any:
+        """The results again, connected to this node; `Spec` for those not saved."""
+        saved = self.results
+        if type(saved) is Spec:
+            return saved
+        if not self.multiple:
+            return wrap(saved, self)
+        return tuple(
+            each if type(each) is Spec else wrap(each, self, i) for i, each in enumerate(saved)
+        )
 
 
 def fit(gradient: TensorBase | None, edge: Edge) -> TensorBase | None:
     """Undo broadcasting and dtype promotion: the one place where this is done."""
     if gradient is None:
         return None
-    if gradient.array.shape != edge.shape:
+    array = gradient.array
+    if array.shape != edge.shape:
         gradient = gradient.sum_to_size(edge.shape)
-    if gradient.array.dtype != edge.dtype:
+    if array.dtype is not edge.dtype and array.dtype != edge.dtype:
         gradient = gradient.to(edge.dtype)
     return gradient
 

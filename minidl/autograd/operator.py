@@ -19,12 +19,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl.autograd.engine import grad
-from minidl.autograd.graph import Edge, Node, TensorBase, describe, wrap
+from minidl.autograd.graph import Edge, Node, Spec, TensorBase, check_view, describe, wrap
 from minidl.autograd.mode import mode, run
 from minidl.backend import CPU, device_of, out_of_memory
 
@@ -45,6 +45,14 @@ class Rule:
         return self.needs_argument[min(position, len(self.needs_argument) - 1)]
 
 
+class Plan(NamedTuple):
+    """What to keep of a call, which depends on the arguments that are in the graph."""
+
+    wanted: frozenset[int]  # those of them that have a rule
+    needed: frozenset[int]  # the arguments whose values a rule needs
+    keeps_result: bool  # whether one needs the result's
+
+
 class Op:
     """An operator: a pure function of arrays, and a differentiable rule per argument."""
 
@@ -58,7 +66,8 @@ class Op:
         self.rules: list[Rule | None] = []
         self.wanted: list[int] = []
         self.each: Rule | None = None
-        self.plans: dict[tuple, tuple[set[int], bool]] = {}
+        self.kernel: Callable | None = None  # for all gradients at once
+        self.plans: dict[int, Plan] = {}
         parameters = inspect.signature(forward).parameters.values()
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.names = tuple(p.name for p in parameters)
@@ -71,6 +80,7 @@ class Op:
         """
         self.rules = [Rule(rule) if rule else None for rule in rules]
         self.wanted = [i for i, rule in enumerate(rules) if rule]
+        self.plans.clear()
 
     def vjp_each(self, rule: Callable) -> Callable:
         """Declare one rule for all tensors of ``op(*tensors, option=...)``.
@@ -78,13 +88,25 @@ class Op:
         ``rule(g, y, *tensors, i=..., option=...)`` is the rule of tensor ``i``.
         """
         self.each = Rule(rule)
+        self.plans.clear()
         return rule
+
+    def vjp_kernel(self, kernel: Callable) -> Callable:
+        """Declare a function that has all gradients at once, for when the rules would be slower.
+
+        ``kernel(g, y, *arguments, wanted)`` gets arrays, or a `Spec` where the rules do without
+        the values, and whether each rule's gradient is wanted; it returns an array for each that
+        is, and anything for the others. The rules define what it computes, and are still what is
+        differentiated for derivatives of higher order.
+        """
+        self.kernel = kernel
+        return kernel
 
     def apply(self, args: tuple, static: dict) -> Any:
         """Run on the arguments' arrays and, if a gradient may be asked for, record it."""
         if not self.variadic and (static or len(args) != len(self.names)):
             args, static = self.bind(args, static), {}
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
+        arrays, graph = _unpacked(args)
         try:
             if mode.observer is None:
                 result = self.forward(*arrays, **static)
@@ -100,9 +122,9 @@ class Op:
         if self.view:
             self.share_version(args[0], outputs)
         if mode.enabled:
-            edges = self.edges(args)
-            if edges:
-                self.record(args, static, edges, outputs)
+            plan = self.plans.get(graph) or self.plan(graph)
+            if plan.wanted:
+                self.record(args, static, plan, outputs)
         return outputs if self.multiple else outputs[0]
 
     def bind(self, args: tuple, named: dict) -> tuple:
@@ -145,37 +167,46 @@ class Op:
         kind = next(kinds, None)
         return error if kind is None else kind(f"{call}: {error}")
 
-    def edges(self, args: tuple) -> list[Edge]:
-        """The arguments that want a gradient and have a rule."""
-        wanted = range(len(args)) if self.each else self.wanted
-        return [
-            Edge(i, args[i])
-            for i in wanted
-            if isinstance(args[i], TensorBase) and args[i].node is not None
-        ]
+    def plan(self, graph: int) -> Plan:
+        """What to keep of calls whose arguments stand in the graph as `_unpacked` says."""
+        inside = [digit == "1" for digit in f"{graph:b}"[1:]]
+        positions = range(len(inside))
+        wanted = [i for i in (positions if self.each else self.wanted) if inside[i]]
+        rules = [self.each or self.rules[i] for i in wanted]
+        needed = [i for i in positions if any(rule.needs(i) for rule in rules)]
+        plan = Plan(frozenset(wanted), frozenset(needed), any(rule.needs_result for rule in rules))
+        self.plans[graph] = plan
+        return plan
 
-    def record(self, args: tuple, static: dict, edges: list[Edge], outputs: tuple) -> None:
+    def record(self, args: tuple, kept: Any, plan: Plan, outputs: tuple) -> None:
         """Put a node behind the outputs that can have a gradient."""
-        unneeded, keep_results = self.plan(len(args), edges)
-        node = Node(self, list(args), static, edges)
+        wanted, needed, keeps_result = plan
+        saved, edges, versions, results = [], [], [], []
         for i, arg in enumerate(args):
             if isinstance(arg, TensorBase):
-                node.save_argument(i, arg, values=i not in unneeded)
+                if arg.view_version is not None:
+                    check_view(arg)
+                edge = None
+                if i in wanted:
+                    edge = Edge(i, arg)
+                    edges.append(edge)
+                if i in needed:
+                    versions.append((arg.version, arg.version[0]))
+                else:
+                    arg = edge or Spec(arg.array)
+            saved.append(arg)
+        node = Node(self, saved, edges, kept)
         for i, out in enumerate(outputs):
-            node.save_output(out, values=keep_results)
-            if out.array.dtype.kind == "f":
+            array = out.array
+            if array.dtype.kind == "f":
                 out.node, out.output = node, i
-
-    def plan(self, count: int, edges: list[Edge]) -> tuple[set[int], bool]:
-        """Which of ``count`` arguments no rule of these edges needs; whether one needs y."""
-        key = count
-        for edge in edges:
-            key = (key, edge.position)
-        if key not in self.plans:
-            rules = [self.each or self.rules[edge.position] for edge in edges]
-            unneeded = {i for i in range(count) if not any(rule.needs(i) for rule in rules)}
-            self.plans[key] = unneeded, any(rule.needs_result for rule in rules)
-        return self.plans[key]
+            if keeps_result:
+                results.append(array)
+                versions.append((out.version, out.version[0]))
+            else:
+                results.append(Spec(array))
+        node.versions = versions
+        node.results = results if self.multiple else results[0]
 
     def share_version(self, source: TensorBase, outputs: tuple) -> None:
         """Outputs that look into the source's memory count its in-place changes."""
@@ -186,12 +217,33 @@ class Op:
                 out.view_version = known
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        """Run the rules of the arguments behind ``edges``."""
-        y = node.results()
+        """Run the rules of the arguments behind ``edges``, or the kernel in their place."""
+        if self.kernel is not None and not mode.enabled:
+            return self.differentiate_at_once(node, g, edges)
+        y = node.restored()
         if self.each:
             rule = self.each.function
-            return [rule(g, y, *node.args, i=edge.position, **node.static) for edge in edges]
-        return [self.rules[edge.position].function(g, y, *node.args) for edge in edges]
+            return [rule(g, y, *node.args, i=edge.position, **node.kept) for edge in edges]
+        found = []
+        for edge in edges:
+            found.append(self.rules[edge.position].function(g, y, *node.args))
+        return found
+
+    def differentiate_at_once(self, node: Node, g: Any, edges: list[Edge]) -> list:
+        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
+        wanted = [False] * len(self.rules)
+        for edge in edges:
+            wanted[edge.position] = True
+        found = self.run_backward(node, g.array, node.results, *arrays, tuple(wanted))
+        return [wrap(found[edge.position]) for edge in edges]
+
+    def run_backward(self, node: Node, *args: Any) -> Any:
+        """What the kernel of the gradients returns for ``args``."""
+        try:
+            return run(f"{self.name} backward", self.kernel, *args)
+        except MemoryError as error:
+            call = f"the gradient of {self.name}({describe(node.args)})"
+            raise out_of_memory(error, call) from None
 
 
 class FusedOp(Op):
@@ -204,7 +256,6 @@ class FusedOp(Op):
     def __init__(self, forward: Callable, reference: Callable):
         super().__init__(forward)
         self.reference = reference
-        self.kernel: Callable | None = None
 
     def backward(self, *arguments: str) -> Callable:
         """Declare the backward kernel; it returns one array (or None) per named argument.
@@ -213,6 +264,7 @@ class FusedOp(Op):
         the forward function returned beside its results, and the arguments.
         """
         self.wanted = [self.names.index(name) for name in arguments]
+        self.plans.clear()
 
         def declare(kernel: Callable) -> Callable:
             self.kernel = kernel
@@ -224,7 +276,7 @@ class FusedOp(Op):
         """Run the forward kernel, which returns ``(result, residuals)``."""
         if static or len(args) != len(self.names):
             args = self.bind(args, static)
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in args]
+        arrays, graph = _unpacked(args)
         try:
             if mode.observer is None:
                 result, residuals = self.forward(*arrays)
@@ -234,32 +286,27 @@ class FusedOp(Op):
             return self.rescued(error, args, {})
         outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
         if mode.enabled:
-            edges = self.edges(args)
-            if edges:
-                self.record(args, residuals, edges, outputs[0])
+            plan = self.plans.get(graph) or self.plan(graph)
+            if plan.wanted:
+                self.record(args, residuals, plan, outputs[:1])
         return outputs if isinstance(result, tuple) else outputs[0]
 
-    def record(self, args: tuple, residuals: Any, edges: list[Edge], out: TensorBase) -> None:
-        node = Node(self, list(args), {}, edges)
-        node.residuals = residuals
-        for i, arg in enumerate(args):
-            if isinstance(arg, TensorBase):
-                node.save_argument(i, arg, values=True)
-        node.save_output(out, values=False)
-        out.node, out.output = node, 0
+    def plan(self, graph: int) -> Plan:
+        """All arguments' values are kept, for the kernel or for the composition; no result's."""
+        inside = f"{graph:b}"[1:]
+        wanted = frozenset(i for i in self.wanted if inside[i] == "1")
+        plan = self.plans[graph] = Plan(wanted, frozenset(range(len(inside))), False)
+        return plan
 
     def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
         """The kernel's gradients; those of the composition when they will be differentiated."""
         if mode.enabled:
             return self.differentiate_reference(node, g, edges)
         arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
-        try:
-            gradients = run(f"{self.name} backward", self.kernel, g.array, node.residuals, *arrays)
-        except MemoryError as error:
-            call = f"the gradient of {self.name}({describe(node.args)})"
-            raise out_of_memory(error, call) from None
-        found = dict(zip(self.wanted, gradients))
-        return [None if found[e.position] is None else wrap(found[e.position]) for e in edges]
+        found = self.run_backward(node, g.array, node.kept, *arrays)
+        gradients = dict(zip(self.wanted, found))
+        found = [gradients[edge.position] for edge in edges]
+        return [None if gradient is None else wrap(gradient) for gradient in found]
 
     def differentiate_reference(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
         args = list(node.args)
@@ -269,6 +316,23 @@ class FusedOp(Op):
         result = result[0] if isinstance(result, tuple) else result
         inputs = [args[edge.position] for edge in edges]
         return list(grad(result, inputs, g, create_graph=True, allow_unused=True))
+
+
+def _unpacked(args: tuple) -> tuple[list, int]:
+    """The arguments with arrays for tensors, and which are in the graph.
+
+    The latter is a number: a 1, then a binary digit for each argument.
+    """
+    arrays, graph = [], 1
+    for arg in args:
+        graph += graph
+        if isinstance(arg, TensorBase):
+            arrays.append(arg.array)
+            if arg.node is not None:
+                graph += 1
+        else:
+            arrays.append(arg)
+    return arrays, graph
 
 
 def _is_number(arg: Any) -> bool:
@@ -282,16 +346,18 @@ operators: dict[str, Callable] = {}
 def _expose(primitive: Op) -> Callable:
     """The operator as a plain function, so that help(), signatures and methods just work."""
 
+    apply = primitive.apply
+
     @functools.wraps(primitive.forward)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return primitive.apply(args, kwargs)
+        return apply(args, kwargs)
 
     call.op = primitive
     operators[primitive.name] = call
     return call
 
 
-def op(forward: Callable | None = None, *, view: bool = False) -> Callable:
+def op(forward: Callable | None = None, *, view: bool = False, changes: bool = False) -> Callable:
     """Make an operator of a pure function of arrays; give it rules with ``.vjp(...)``.
 
     Parameters
@@ -301,13 +367,17 @@ def op(forward: Callable | None = None, *, view: bool = False) -> Callable:
         of arrays. With ``*arrays`` it takes any number, options by keyword only.
     view : bool
         The result may look into the memory of the first argument.
+    changes : bool
+        It changes the first argument in place, and returns it: it has no rules.
     """
     if forward is None:
-        return functools.partial(op, view=view)
+        return functools.partial(op, view=view, changes=changes)
+    forward.changes = changes
     primitive = Op(forward, view)
     call = _expose(primitive)
     call.vjp = primitive.vjp
     call.vjp_each = primitive.vjp_each
+    call.vjp_kernel = primitive.vjp_kernel
     return call
 
 

@@ -19,7 +19,7 @@ from minidl.kernels.launch import planned
 
 def fuse(trace: Trace) -> None:
     """Apply all rules to the calls of ``trace``."""
-    for rule in (_moved_copies, _pooled_convolutions):
+    for rule in (_moved_copies, _pooled_convolutions, _rectified_linears):
         rule(_Graph(trace))
 
 
@@ -38,18 +38,23 @@ class _Graph:
         """The calls of these names that are still there."""
         return iter([call for call in self.trace.calls if call.name in names])
 
-    def users_of(self, value: Value) -> list[Call] | None:
-        """Who uses a value; None if it is part of the result or a gradient."""
-        return None if value in self.kept else self.users[value]
+    def used_by(self, value: Value, *calls: Call | None) -> bool:
+        """Whether nobody but ``calls`` uses ``value``."""
+        return value not in self.kept and set(self.users[value]) <= set(calls)
+
+    def user(self, value: Value, name: str, position: int = 0) -> Call | None:
+        """The call of that name that takes ``value`` at ``position``, if there is just one."""
+        calls = [call for call in self.users[value] if call.name == name]
+        return calls[0] if len(calls) == 1 and calls[0].args[position] is value else None
 
     def only_user(self, value: Value, name: str) -> Call | None:
-        """The call that alone uses ``value``, if there is one and it is of that name."""
-        users = self.users_of(value)
-        return users[0] if users and len(users) == 1 and users[0].name == name else None
+        """The call of that name that takes ``value`` first, if nobody else uses it."""
+        call = self.user(value, name)
+        return call if self.used_by(value, call) else None
 
     def undisturbed(self, calls: list[Call]) -> bool:
         """Whether nothing is changed in place between the first and the last of ``calls``."""
-        places = sorted(map(self.trace.calls.index, calls))
+        places = sorted(map(self.trace.calls.index, calls)) or [0]
         return not any(call.changes for call in self.trace.calls[places[0] : places[-1]])
 
     def replace(self, old: list[Call], new: Call) -> None:
@@ -64,10 +69,6 @@ class _Graph:
                 value.call = new
 
 
-def _fused(like: Call, function: Callable, args: tuple) -> Call:
-    return Call(function.__name__, function, args, {}, False, like.line)
-
-
 # --------------------------------------------------------------------------- copies
 
 
@@ -79,7 +80,7 @@ def _moved_copies(graph: _Graph) -> None:
     for copy in list(graph.named("clone")):
         source, copied = copy.args[0], copy.result
         maker = source.call
-        if maker is None or graph.users_of(source) != [copy] or _shows_another(maker):
+        if maker is None or not graph.used_by(source, copy) or _shows_another(maker):
             continue
         maker.result = mapped(lambda v, s=source, c=copied: c if v is s else v, maker.result)
         copied.call = maker
@@ -106,70 +107,82 @@ def conv2d_relu_max_pool2d_grad(g: Any, code: Any, x: Any, w: Any, *how: Any) ->
     return kernels.conv2d_relu_max_pool2d_grad(g, code, x, w, *how)
 
 
+_POOLED = (2, 2), (2, 2), (0, 0), (1, 1)
+"""Kernel size, stride, padding and dilation of the pooling that the kernel does."""
+
+
 def _pooled_convolutions(graph: _Graph) -> None:
-    """Convolution, ReLU and 2x2 maximum pooling; and the way back, if there is one."""
+    """Convolution, ReLU and pooling of 2 by 2; and the way back, if there is one."""
     for conv in list(graph.named("conv2d")):
         relu = graph.only_user(conv.result, "relu")
-        if relu is None:
+        pool = relu and graph.user(relu.result, "max_pool2d")
+        if not pool or pool.args[1:5] != _POOLED:
             continue
-        users = graph.users_of(relu.result) or []
-        pools = [call for call in users if call.name == "max_pool2d"]
-        if len(pools) == 1 and pools[0].args[1:5] == ((2, 2), (2, 2), (0, 0), (1, 1)):
-            _fuse_pooled(graph, conv, relu, pools[0], [c for c in users if c is not pools[0]])
-
-
-def _fuse_pooled(graph: _Graph, conv: Call, relu: Call, pool: Call, others: list[Call]) -> None:
-    pooled, places = pool.result
-    scatters = graph.users_of(places)
-    back = _way_back(graph, conv, relu, scatters) if others or scatters else []
-    if back is None or others != back[1:2] or not graph.undisturbed([conv, relu, pool]):
-        return
-    fused = _fused(conv, conv2d_relu_max_pool2d, conv.args)
-    code = Value(fused.function(*_arrays(conv.args))[1], fused)
-    fused.result = pooled, code
-    if back:
-        scatter, rectify, *gradients = back
-        if not graph.undisturbed(back):
-            return
+        pooled, places = pool.result
+        forward = [conv, relu, pool]
+        scatter = graph.user(places, "max_pool2d_scatter", 1)
+        rectify = scatter and graph.only_user(scatter.result, "relu_grad")
+        gradients = rectify and graph.only_user(rectify.result, "conv2d backward")
+        backward = [call for call in (scatter, rectify, gradients) if call]
+        if (
+            not graph.used_by(relu.result, pool, rectify)
+            or not graph.used_by(places, scatter)
+            or len(backward) not in (0, 3)
+            or not (graph.undisturbed(forward) and graph.undisturbed(backward))
+        ):
+            continue
         x, w, _, *how = conv.args
-        needs = tuple(any(c.name == name for c in gradients) for name in _GRADIENTS)
-        args = scatter.args[0], code, x, w, *how, needs
-        last = _fused(scatter, conv2d_relu_max_pool2d_grad, args)
-        last.result = tuple(
-            next((c.result for c in gradients if c.name == name), None) for name in _GRADIENTS
-        )
-        graph.replace([scatter, rectify, *gradients], last)
-    graph.replace([conv, relu, pool], fused)
+        fused = _call(conv, conv2d_relu_max_pool2d, *conv.args)
+        code = Value(fused.function(*_arrays(conv.args))[1], fused)
+        fused.result = pooled, code
+        graph.replace(forward, fused)
+        if backward:
+            wanted = gradients.args[-1]
+            args = scatter.args[0], code, x, w, *how, wanted
+            back = _call(scatter, conv2d_relu_max_pool2d_grad, *args)
+            back.result = gradients.result
+            graph.replace(backward, back)
 
 
-_GRADIENTS = "conv2d_input_grad", "conv2d_weight_grad", "sum"
-"""What makes the gradients of x, of w and of the bias."""
+# --------------------------------------------------------------------------- linear layers
 
 
-def _way_back(
-    graph: _Graph, conv: Call, relu: Call, scatters: list[Call] | None
-) -> list[Call] | None:
-    """The calls that lead from the pooled result's gradient to those of x, w and the bias.
+@planned
+def linear_relu(x: Any, w: Any, bias: Any) -> Any:
+    """relu(x w^T + bias)."""
+    return kernels.linear(x, w, bias, True)
 
-    None if they do more than that.
-    """
-    if scatters is None or [call.name for call in scatters] != ["max_pool2d_scatter"]:
-        return None
-    rectify = graph.only_user(scatters[0].result, "relu_grad")
-    if rectify is None or rectify.args[1] is not relu.result:
-        return None
-    gradients = graph.users_of(rectify.result) or []
-    names = [call.name for call in gradients]
-    x, w, _, *how = conv.args
-    expected = {"conv2d_input_grad": w, "conv2d_weight_grad": x, "sum": (0, 2, 3)}
-    fits = all(
-        name in expected
-        and call.args[0] is rectify.result
-        and (call.args[1] is expected[name] or call.args[1] == expected[name])
-        and (name == "sum" or list(call.args[3:]) == how)
-        for name, call in zip(names, gradients)
-    )
-    return [scatters[0], rectify, *gradients] if fits and len(set(names)) == len(names) else None
+
+@planned
+def linear_relu_grad(g: Any, y: Any, x: Any, w: Any, wanted: tuple) -> Any:
+    """The gradients of `linear_relu`, which returned y."""
+    return kernels.linear_grad(g, y, x, w, wanted)
+
+
+def _rectified_linears(graph: _Graph) -> None:
+    """A linear layer of rows and ReLU; and the way back, if there is one."""
+    for linear in list(graph.named("linear")):
+        relu = graph.only_user(linear.result, "relu")
+        x, w, bias = linear.args
+        if not relu or x.array.ndim != 2:
+            continue
+        rectify = graph.user(relu.result, "relu_grad", 1)
+        gradients = rectify and graph.only_user(rectify.result, "linear backward")
+        forward, backward = [linear, relu], [call for call in (rectify, gradients) if call]
+        if len(backward) == 1 or not (graph.undisturbed(forward) and graph.undisturbed(backward)):
+            continue
+        fused = _call(linear, linear_relu, x, w, bias)
+        fused.result = relu.result
+        graph.replace(forward, fused)
+        if backward:
+            args = rectify.args[0], relu.result, x, w, gradients.args[-1]
+            back = _call(rectify, linear_relu_grad, *args)
+            back.result = gradients.result
+            graph.replace(backward, back)
+
+
+def _call(like: Call, function: Callable, *args: Any) -> Call:
+    return Call(function.__name__, function, args, {}, False, like.line)
 
 
 def _arrays(args: tuple) -> tuple:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl.backend import xp
+
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
 
@@ -37,9 +39,17 @@ class Allocations:
         """The bytes of the block."""
         return self.block.nbytes
 
-    def allocate(self, shape: Any, dtype: Any) -> np.ndarray:
-        """What `minidl.kernels.launch.empty` returns while the plan is laid out."""
-        array = np.empty(shape, dtype) if self.places is None else self._in_block(shape, dtype)
+    def allocate(self, shape: Any, dtype: Any, like: Any) -> Any:
+        """What `minidl.kernels.launch.empty` returns while the plan is laid out.
+
+        Arrays of a device have memory of their own.
+        """
+        if like is not None and type(like) is not np.ndarray:
+            array = xp(like).empty(shape, dtype)
+        elif self.places is None:
+            array = np.empty(shape, dtype)
+        else:
+            array = self._in_block(shape, dtype)
         self.arrays.append(array)
         self.roots.add(id(root(array)))
         return array
@@ -64,7 +74,7 @@ class Allocations:
 
     def settle(self, lives: list[tuple[int, int]]) -> None:
         """Place array i, which is needed from line ``lives[i][0]`` to ``lives[i][1]``."""
-        sizes = [_up(array.nbytes) for array in self.arrays]
+        sizes = [_up(a.nbytes) if type(a) is np.ndarray else 0 for a in self.arrays]
         self.places = placed(sizes, lives)
         total = max((place + size for place, size in zip(self.places, sizes)), default=0)
         raw = np.empty(total + _ALIGNMENT, np.uint8)

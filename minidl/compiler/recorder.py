@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.autograd import Leaf, Observer, TensorBase
+from minidl.autograd import Leaf, Observer, Spec, TensorBase
 from minidl.autograd.mode import mode
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError, users_line
@@ -38,7 +38,7 @@ class Recorder(Observer):
     """
 
     def __init__(self, inputs: list[Any]):
-        tensors = [t for t in gc.get_objects() if isinstance(t, TensorBase)]
+        tensors = [t for t in gc.get_objects() if issubclass(type(t), TensorBase)]
         self.owners: dict[int, list] = defaultdict(list)
         for tensor in tensors:
             if hasattr(tensor, "array"):
@@ -51,7 +51,8 @@ class Recorder(Observer):
     # ----------------------------------------------------------------- what the engine tells
 
     def call(self, name: str, function: Callable, args: tuple, options: dict[str, Any]) -> Any:
-        call = self._noted(name, function, args, options, changes=False)
+        changes = getattr(function, "changes", False)
+        call = self._noted(name, function, args, options, changes)
         result = mapped(_array_of, self._alone(function, args, options))
         if isinstance(getattr(function, "__self__", None), Generator):
             result = mapped(_drawn, result)
@@ -93,6 +94,8 @@ class Recorder(Observer):
     def _seen(self, leaf: Any) -> Any:
         if isinstance(leaf, Drawn):
             return leaf.value
+        if isinstance(leaf, Spec):
+            return leaf.alone()  # not with the graph behind it
         if not is_array(leaf):
             return leaf
         value = self.known.get(id(leaf))

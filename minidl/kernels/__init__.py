@@ -17,7 +17,7 @@ from minidl.kernels.conv import (
 )
 from minidl.kernels.dropout import dropout
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
-from minidl.kernels.matmul import matmul
+from minidl.kernels.matmul import linear, linear_grad, matmul
 from minidl.kernels.norm import (
     channel_dot,
     group_normalize,
@@ -41,6 +41,7 @@ from minidl.kernels.registry import Kernel, active_sets, kernels, table, use_ker
 from minidl.kernels.softmax import (
     cross_entropy,
     cross_entropy_grad,
+    first_wrong_label,
     log_softmax,
     log_softmax_grad,
     softmax,

@@ -26,6 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from minidl.backend import xp
+
+Allocate = Callable[[tuple[int, ...], Any, Any], Any]
+"""Makes an array of a shape and dtype, on the device of another array."""
+
 
 class _Tape(threading.local):
     """Where this thread's launches are noted; nowhere unless a plan or a profile is being made.
@@ -35,7 +40,7 @@ class _Tape(threading.local):
     """
 
     note: Callable[[Callable, tuple], Callable[[], None] | None] | None = None
-    allocate: Callable[[tuple[int, ...], Any], np.ndarray] = staticmethod(np.empty)
+    allocate: Allocate | None = None
     complete = True  # whether all kernels that ran were planned ones
 
 
@@ -51,7 +56,7 @@ class Notes:
 
 
 @contextlib.contextmanager
-def noting(allocate: Callable[[tuple[int, ...], Any], np.ndarray]) -> Iterator[Notes]:
+def noting(allocate: Allocate) -> Iterator[Notes]:
     """Within the block, this thread's launches are noted and `empty` is ``allocate``."""
     notes, previous = Notes(), vars(tape).copy()
     tape.note = lambda function, args: notes.launches.append((function, args))
@@ -78,18 +83,23 @@ def launch(function: Callable, *args: Any) -> None:
         ended()
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of the host with arbitrary contents, from the memory of the plan if one is made."""
-    return tape.allocate(shape, dtype)
+def empty(shape: int | tuple[int, ...], dtype: Any, like: Any = None) -> Any:
+    """An array with arbitrary contents, from the memory of the plan if one is being made.
+
+    It lies on the device of the array ``like``, without one on the host.
+    """
+    if tape.allocate is not None:
+        return tape.allocate(shape, dtype, like)
+    return np.empty(shape, dtype) if like is None else xp(like).empty(shape, dtype)
 
 
-def contiguous(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+def contiguous(array: Any, dtype: Any = None) -> Any:
     """``array`` in row-major order and of ``dtype``: itself if it is so already, else a copy."""
     dtype = array.dtype if dtype is None else np.dtype(dtype)
     if array.flags.c_contiguous and array.dtype == dtype:
         return array
-    copy = empty(array.shape, dtype)
-    launch(np.copyto, copy, array, "unsafe")
+    copy = empty(array.shape, dtype, array)
+    launch(xp(array).copyto, copy, array, "unsafe")
     return copy
 
 

@@ -74,6 +74,15 @@ _rules = (
 )
 _conv2d.vjp(*_rules)
 _rectified_conv2d.vjp(*_rules)
+
+
+@_conv2d.vjp_kernel
+@_rectified_conv2d.vjp_kernel
+@planned
+def _gradients(g, _y, input, weight, _bias, stride, padding, dilation, groups, wanted):
+    return kernels.conv2d_grads(g, input, weight, stride, padding, dilation, groups, wanted)
+
+
 _rectified.vjp(lambda g, y, _x: relu_grad(g, y))
 _conv2d_input_grad.vjp(
     lambda g, _y, _grad, w, _shape, *how: _conv2d(g, w, None, *how),

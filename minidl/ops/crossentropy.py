@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import change, describe, fused
-from minidl.backend import device_of, int64, xp
+from minidl.autograd import Spec, change, describe, fused
+from minidl.backend import device_of, int64
+from minidl.kernels.launch import planned
 from minidl.ops.comparison import where
 from minidl.ops.elementwise import to
 from minidl.ops.index import gather, getitem
 from minidl.ops.loss import check_reduction, reduced
-from minidl.ops.operands import quiet
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, squeeze, unsqueeze
 from minidl.ops.softmax import log_softmax
@@ -53,21 +53,23 @@ def _checked_labels(name: str, input: Any, target: Any) -> Any:
         raise ValueError(
             f"{name}({describe([input, target])}): the labels must have shape {list(shape)}"
         )
-    return target.to(int64)
+    return target if target.dtype is int64 else target.to(int64)
 
 
 def _check_range(name: str, input: Any, target: Any, ignore_index: int) -> None:
     """IndexError if a label is neither a class nor the one to ignore."""
-    call, classes = f"{name}({describe([input, target])})", input.shape[_class_dim(input)]
+    classes = input.shape[_class_dim(input)]
+    call = name, Spec(input.array), Spec(target.array)
     change("check labels", _check_labels, target.array, classes, ignore_index, call)
 
 
-def _check_labels(labels: Any, classes: int, ignore_index: int, call: str) -> None:
-    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
-    if wrong.any():
+def _check_labels(labels: Any, classes: int, ignore_index: int, call: tuple) -> None:
+    wrong = kernels.first_wrong_label(labels, classes, ignore_index)
+    if wrong >= 0:
+        name, *args = call
         raise IndexError(
-            f"{call}: label {labels[wrong][0]} is outside 0..{classes - 1}, the range for "
-            f"{classes} classes"
+            f"{name}({describe(args)}): label {labels.reshape(-1)[wrong]} is outside "
+            f"0..{classes - 1}, the range for {classes} classes"
         )
 
 
@@ -119,7 +121,7 @@ def _with_probabilities(
 
 
 @fused(reference=_cross_entropy_composed)
-@quiet
+@planned
 def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction):
     """Softmax and loss of (N, C) logits and (N,) labels in one pass."""
     loss, logsumexp = kernels.cross_entropy(input, target, weight, smoothing, ignore_index)
@@ -132,12 +134,11 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction):
 
 
 @_cross_entropy.backward("input")
-@quiet
+@planned
 def _(g, residuals, input, target, weight, ignore_index, smoothing, _reduction):
     logsumexp, share = residuals
-    of_rows = xp(input).broadcast_to(g if share is None else g * share, logsumexp.shape)
     g_input = kernels.cross_entropy_grad(
-        of_rows, input, target, weight, smoothing, ignore_index, logsumexp
+        g, input, target, weight, smoothing, ignore_index, logsumexp, share
     )
     return (g_input,)
 

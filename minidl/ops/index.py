@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.autograd import TensorBase, change, is_grad_enabled, op, reading, update_inplace
+from minidl.autograd import TensorBase, is_grad_enabled, op, reading, update_inplace
 from minidl.backend import int64, is_array, uint8, xp
 from minidl.ops.comparison import where
 from minidl.ops.operands import quiet
@@ -141,10 +141,12 @@ _with_item.vjp(
 )
 
 
+@op(changes=True)
 @quiet
-def _set_item(array: Any, value: Any, index: Index) -> None:
-    """``value`` put into ``array`` itself, without the copy that a recorded change needs."""
-    array[index.basic][index.advanced or ...] = value
+def _set_item(input, value, index):
+    """``value`` put into ``input`` itself, without the copy that a recorded change needs."""
+    input[index.basic][index.advanced or ...] = value
+    return input
 
 
 def setitem(input: Any, index: Any, value: Any) -> None:
@@ -154,8 +156,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
     if is_grad_enabled() and any(t.requires_grad for t in tensors):
         update_inplace(input, _with_item, value, place)
     else:
-        value = value.array if isinstance(value, TensorBase) else value
-        change("setitem", _set_item, input.array, value, place)
+        _set_item(input, value, place)
         input.version[0] += 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import TensorBase, op
+from minidl.kernels.launch import planned
 from minidl.ops.operands import quiet
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, transpose, unsqueeze
@@ -21,6 +22,7 @@ def same_dtype(*arrays: Any) -> None:
 
 
 @op
+@planned
 @quiet
 def _matmul(input, other):
     same_dtype(input, other)
@@ -89,14 +91,17 @@ def outer(input: Any, vec2: Any) -> Any:
 
 
 @op
+@planned
 @quiet
 def linear(input, weight, bias=None):
     """``input @ weight.T + bias``: (..., in) with weight (out, in), bias (out,) -> (..., out)."""
     same_dtype(input, weight, bias)
     if input.ndim == 0 or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         raise ValueError("wants an input of shape (..., in) and a weight of shape (out, in)")
-    rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
-    return kernels.matmul(rows, weight.T, bias).reshape(*input.shape[:-1], weight.shape[0])
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError("wants a bias of shape (out,)")
+    y = kernels.linear(_as_rows(input), weight, bias, False)
+    return y if input.ndim == 2 else y.reshape(*input.shape[:-1], weight.shape[0])
 
 
 linear.vjp(
@@ -104,6 +109,21 @@ linear.vjp(
     lambda g, _y, x, _weight, _bias: matmul(mT(_rows(g)), _rows(x)),
     lambda g, _y, _x, _weight, _bias: sum(_rows(g), 0),
 )
+
+
+@linear.vjp_kernel
+@planned
+@quiet
+def _(g, _y, input, weight, _bias, wanted):
+    x = _as_rows(input) if wanted[1] else None
+    w = weight if wanted[0] else None
+    dx, dw, db = kernels.linear_grad(_as_rows(g), None, x, w, wanted)
+    return (dx.reshape(input.shape) if wanted[0] else None), dw, db
+
+
+def _as_rows(x: Any) -> Any:
+    """All but the last dimension of an array as one."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def mT(input: Any) -> Any:

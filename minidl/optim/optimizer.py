@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from minidl.autograd import change, enable_grad
+from minidl.backend import CPU
 from minidl.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -202,7 +205,9 @@ def _alike(params: Iterable[Tensor]) -> Iterable[list[Tensor]]:
     """The parameters by dtype and device."""
     kinds = defaultdict(list)
     for param in params:
-        kinds[param.dtype, param.device].append(param)
+        array = param.array
+        place = CPU if type(array) is np.ndarray else param.device  # asking takes its time
+        kinds[array.dtype, place].append(param)
     return kinds.values()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 from minidl import kernels, ops
@@ -62,17 +63,25 @@ class SGD(Optimizer):
         if group["momentum"] == 0:
             self._run(params, gradients, None, 0, group)
             return
-        young = [self.state[param].get("momentum_buffer") is None for param in params]
-        for begins in set(young):
-            chosen = [i for i, is_young in enumerate(young) if is_young is begins]
-            some = [params[i] for i in chosen]
-            if begins:
-                for param in some:
-                    self.state[param]["momentum_buffer"] = ops.zeros_like(param)
-            # 0, and no dampening: the velocity becomes the first gradient
-            dampening = 0 if begins else group["dampening"]
-            velocities = [self.state[param]["momentum_buffer"].array for param in some]
-            self._run(some, [gradients[i] for i in chosen], velocities, dampening, group)
+        velocities = [self.state[param].get("momentum_buffer") for param in params]
+        begins = [velocity is None for velocity in velocities]
+        if any(begins):
+            self._begin(list(compress(params, begins)), list(compress(gradients, begins)), group)
+            begun = [not begin for begin in begins]
+            params, gradients, velocities = (
+                list(compress(column, begun)) for column in (params, gradients, velocities)
+            )
+        if params:
+            arrays = [velocity.array for velocity in velocities]
+            self._run(params, gradients, arrays, group["dampening"], group)
+
+    def _begin(self, params: list[Tensor], gradients: list[Any], group: dict[str, Any]) -> None:
+        """The first step of some parameters: their velocity becomes the gradient."""
+        velocities = [ops.zeros_like(param) for param in params]
+        for param, velocity in zip(params, velocities):
+            self.state[param]["momentum_buffer"] = velocity
+        # of 0 nothing stays, and without dampening all of the gradient is added
+        self._run(params, gradients, [velocity.array for velocity in velocities], 0, group)
 
     def _run(
         self,

@@ -7,43 +7,54 @@ from numba import prange
 
 from minidl.kernels.activation import reference
 from minidl.kernels.jit import threaded
+from minidl.kernels.launch import contiguous, empty, planned, unplanned
 
 _BLOCK = 8192  # elements: a quarter of a first-level cache, and few turns of the outer loop
 
 
+# Blocks are slices, from which LLVM sees that indices are not negative, and finds vectors.
+
+
 @threaded
 def _relu(x, y):
+    zero = y.dtype.type(0)  # a number of another type would be a conversion each time
     for block in prange((x.size + _BLOCK - 1) // _BLOCK):
-        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, x.size)):
-            y[i] = 0 if x[i] <= 0 else x[i]
+        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        from_, to = x[part], y[part]
+        for i in range(len(to)):
+            to[i] = zero if from_[i] <= zero else from_[i]
 
 
 @threaded
 def _relu_grad(g, y, out):
+    zero = out.dtype.type(0)
     for block in prange((y.size + _BLOCK - 1) // _BLOCK):
-        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, y.size)):
-            out[i] = 0 if y[i] <= 0 else g[i]
+        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        gradient, result, to = g[part], y[part], out[part]
+        for i in range(len(to)):
+            passed = gradient[i]  # read in any case, as vectors are
+            to[i] = zero if result[i] <= zero else passed
 
 
 def _covered(x: np.ndarray) -> bool:
     return x.dtype in (np.float32, np.float64)
 
 
+@planned
 def relu(x: np.ndarray) -> np.ndarray:
     """See `minidl.kernels.activation.reference.relu`."""
     if not _covered(x):
-        return reference.relu(x)
-    flat = np.ascontiguousarray(x).reshape(-1)
-    y = np.empty_like(flat)
-    _relu(x.size, flat, y)
-    return y.reshape(x.shape)
+        return unplanned(reference.relu, x)
+    y = empty(x.shape, x.dtype)
+    _relu(x.size, contiguous(x).reshape(-1), y.reshape(-1))
+    return y
 
 
+@planned
 def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """See `minidl.kernels.activation.reference.relu_grad`."""
     if not _covered(y) or g.dtype != y.dtype:
-        return reference.relu_grad(g, y)
-    flat_g, flat_y = (np.ascontiguousarray(a).reshape(-1) for a in (g, y))
-    out = np.empty_like(flat_y)
-    _relu_grad(y.size, flat_g, flat_y, out)
-    return out.reshape(y.shape)
+        return unplanned(reference.relu_grad, g, y)
+    out = empty(y.shape, y.dtype)
+    _relu_grad(y.size, contiguous(g).reshape(-1), contiguous(y).reshape(-1), out.reshape(-1))
+    return out

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import xp
 from minidl.kernels.activation import reference
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
+from minidl.kernels.launch import contiguous, empty, planned
 
 _source = Source(__file__, "activation.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
 _THREADS = 256
 _KINDS = {name: kind for kind, name in enumerate(reference.FUNCTIONS)}
 
 
+@planned
 def relu(x: Any) -> Any:
     """See `minidl.kernels.activation.reference.relu`."""
     if x.dtype not in FLOATING:
@@ -23,6 +24,7 @@ def relu(x: Any) -> Any:
     return _launch("relu", x, contiguous(x), np.int64(x.size))
 
 
+@planned
 def relu_grad(g: Any, y: Any) -> Any:
     """See `minidl.kernels.activation.reference.relu_grad`."""
     if y.dtype not in FLOATING or g.dtype != y.dtype:
@@ -31,6 +33,7 @@ def relu_grad(g: Any, y: Any) -> Any:
     return _launch("relu_grad", y, *arrays, np.int64(y.size))
 
 
+@planned
 def activation(x: Any, bias: Any, name: str, parameters: tuple[float, ...]) -> Any:
     """See `minidl.kernels.activation.reference.activation`."""
     if not _covered(x, bias):
@@ -38,6 +41,7 @@ def activation(x: Any, bias: Any, name: str, parameters: tuple[float, ...]) -> A
     return _launch("activation", x, _KINDS[name], *_arguments(bias, parameters, x))
 
 
+@planned
 def activation_grad(g: Any, x: Any, bias: Any, name: str, parameters: tuple[float, ...]) -> Any:
     """See `minidl.kernels.activation.reference.activation_grad`."""
     if not _covered(x, g, bias):
@@ -63,7 +67,7 @@ def _arguments(bias: Any, parameters: tuple[float, ...], x: Any) -> tuple:
 
 def _launch(name: str, like: Any, *arguments: Any) -> Any:
     """The kernel's result, an array like ``like``."""
-    y = xp(like).empty(like.shape, like.dtype)
+    y = empty(like.shape, like.dtype, like)
     packs = -(-y.size * y.dtype.itemsize // 16)
     kernel = _source.kernel(name, like, ELEMENT=ctype(y.dtype))
     kernel(grid_for(packs, _THREADS), (_THREADS,), (*arguments, y))

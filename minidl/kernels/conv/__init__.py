@@ -24,7 +24,13 @@ conv2d_weight_grad = Kernel(
     cuda=cuda.conv2d_weight_grad,
     numba_cuda="minidl.kernels.conv.numba_cuda:conv2d_weight_grad",
 )
-conv2d_grads = Kernel("conv2d_grads", numpy=reference.conv2d_grads, numba=cpu.conv2d_grads)
+conv2d_grads = Kernel(
+    "conv2d_grads",
+    numpy=reference.conv2d_grads,
+    numba=cpu.conv2d_grads,
+    cuda=cuda.conv2d_grads,
+    numba_cuda="minidl.kernels.conv.numba_cuda:conv2d_grads",
+)
 conv2d_relu_max_pool2d = Kernel(
     "conv2d_relu_max_pool2d",
     numpy=reference.conv2d_relu_max_pool2d,

@@ -82,7 +82,8 @@ def conv2d_grads(
     how = stride, padding, dilation, groups
     if not _covered(g, x, w):
         return unplanned(reference.conv2d_grads, g, x, w, *how, needs)
-    return _grads(g, x, w, x.shape, w.shape, how, needs)
+    shapes = x.shape, w.shape
+    return _grads(g, x if needs[1] else None, w if needs[0] else None, *shapes, how, needs)
 
 
 @planned

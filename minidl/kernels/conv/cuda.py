@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minidl.backend import xp
 from minidl.kernels.conv import depthwise, geometry, reference, tensor_cores
 from minidl.kernels.conv.geometry import TENSOR_CORES, TENSOR_TILES, TILES, How, Launch
 from minidl.kernels.conv.memory import axes, empty_like, flat, settled
 from minidl.kernels.conv.parts import sum_of_parts
-from minidl.kernels.conv.reference import Padding, Pair, output_size
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype
+from minidl.kernels.conv.reference import Grads, Needs, Padding, Pair, output_size
+from minidl.kernels.cuda import FLOATING, Source, ctype
 from minidl.kernels.cuda.tensor_cores import variants
+from minidl.kernels.launch import contiguous, launch, planned
+from minidl.kernels.reduce.cuda import reduce_sum
 
 _source = Source(
     __file__,
@@ -22,6 +23,7 @@ _source = Source(
 )
 
 
+@planned
 def conv2d(
     x: Any,
     w: Any,
@@ -44,11 +46,11 @@ def conv2d(
     numbers = x.dtype.name
     if tensor_cores.suit(groups, x):
         x, w, numbers = tensor_cores.channels_last(x), tensor_cores.channels_last(w), TENSOR_CORES
-    launch = geometry.forward(axes(x), axes(w), axes(y), how, relu, numbers)
-    _correlate(x, w, bias, y, launch)
+    _correlate(x, w, bias, y, geometry.forward(axes(x), axes(w), axes(y), how, relu, numbers))
     return y
 
 
+@planned
 def conv2d_input_grad(
     g: Any,
     w: Any,
@@ -72,12 +74,13 @@ def conv2d_input_grad(
         w = tensor_cores.channels_last(w.swapaxes(0, 1)).swapaxes(0, 1)
     launches, complete = geometry.backward(axes(g), axes(w), axes(dx), how, numbers)
     if not complete:
-        dx[...] = 0  # some inputs are seen by no output
-    for launch in launches:
-        _correlate(g, w, None, dx, launch)
+        launch(dx.fill, 0)  # some inputs are seen by no output
+    for part in launches:
+        _correlate(g, w, None, dx, part)
     return dx
 
 
+@planned
 def conv2d_weight_grad(
     g: Any,
     x: Any,
@@ -99,6 +102,26 @@ def conv2d_weight_grad(
     return _weight_grad(g, x, weight_shape, groups, launch)
 
 
+@planned
+def conv2d_grads(
+    g: Any,
+    x: Any,
+    w: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    needs: Needs = (True, True, True),
+) -> Grads:
+    """See `minidl.kernels.conv.reference.conv2d_grads`."""
+    how = stride, padding, dilation, groups
+    return (
+        conv2d_input_grad(g, w, x.shape, *how) if needs[0] else None,
+        conv2d_weight_grad(g, x, w.shape, *how) if needs[1] else None,
+        reduce_sum(g, (0, 2, 3), False, g.dtype) if needs[2] else None,
+    )
+
+
 def _weight_grad_on_tensor_cores(g: Any, x: Any, weight_shape: tuple, how: How) -> Any:
     g, x = tensor_cores.channels_last(g), tensor_cores.channels_last(x)
     filters, channels, height, width = weight_shape
@@ -106,7 +129,7 @@ def _weight_grad_on_tensor_cores(g: Any, x: Any, weight_shape: tuple, how: How) 
     launch = geometry.weight_grad(axes(g), axes(x), padded, how, TENSOR_CORES)
     last = padded[0], height, width, padded[1]
     dw = _weight_grad(g, x, last, how.groups, launch).transpose(0, 3, 1, 2)
-    return xp(g).ascontiguousarray(dw[:filters, :channels])
+    return contiguous(dw[:filters, :channels])
 
 
 def _weight_grad(g: Any, x: Any, shape: tuple, groups: int, launch: Launch) -> Any:

@@ -33,13 +33,11 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from minidl.kernels.conv.reference import NO_GRADIENT
 from minidl.kernels.conv.simd import (
-    BYTES,
     add_outer,
     add_products,
     add_tiles,
     add_totals,
     copy,
-    lanes,
     load_at,
     load_row,
     pairs,
@@ -50,6 +48,7 @@ from minidl.kernels.conv.simd import (
     zero_tile,
 )
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import BYTES, lanes
 
 # A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
 # of channels by 8, 10 or 14 positions: at most what 16 registers have room for.
@@ -354,7 +353,8 @@ def correlate(x, w, bias, y, code, size, groups, grid, after, skip):
     for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
         first = chunk * grid.pictures
         count = min(grid.pictures, x.shape[0] - first)
-        plane = (count * area + tile - 1) // tile * tile
+        # a line's last tile may reach over the end, where other filters' results begin
+        plane = (count * area + LONGEST + tile - 1) // tile * tile
         flat = _spread(x, first, count, height, width, grid)
         result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
         finished = np.empty(y.shape[1] + tile, y.dtype)

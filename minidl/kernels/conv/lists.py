@@ -24,15 +24,19 @@ from numba import prange
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from minidl.kernels.conv.simd import (
-    BYTES,
     add_outer,
     add_tiles,
-    lanes,
+    get,
     load_at,
+    load_row,
+    lowest,
+    nonzero,
+    put,
     store_at,
     zero_tile,
 )
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.vectors import BYTES, lanes
 
 THREE, FIVE = 3, 5
 """How many of a filter's vectors are worked on at a time."""
@@ -88,32 +92,43 @@ def _size(channels, like, layout):
 
 
 @jit
+def _inside(size, laid, before):
+    """The first line of a picture, or column, that is laid out, and the one where to stop."""
+    return max(0, -before), min(size, laid - before)
+
+
+@jit
 def _channels_last(x, first, count, flat, layout):
     """Lay out ``count`` pictures of x; the zeros around are there."""
     channels, height, width = x.shape[1:]
-    top, bottom = max(0, -layout.top), min(height, layout.height - layout.top)
-    left, right = max(0, -layout.left), min(width, layout.width - layout.left)
+    top, bottom = _inside(height, layout.height, layout.top)
+    left, right = _inside(width, layout.width, layout.left)
+    numbers = x.reshape(x.size)
     for n in range(count):
-        for i in range(top, bottom):
-            line = ((n * layout.height + i + layout.top) * layout.width + layout.left) * channels
-            for c in range(channels):
+        for c in range(channels):
+            for i in range(top, bottom):
+                line = (((first + n) * channels + c) * height + i) * width
+                to = (n * layout.height + i + layout.top) * layout.width + layout.left
                 for j in range(left, right):
-                    flat[line + j * channels + c] = x[first + n, c, i, j]
+                    put(flat, (to + j) * channels + c, get(numbers, line + j))
 
 
 @jit
 def _channels_first(flat, dx, first, count, layout):
     """The pictures of dx back out of their layout, zero where that does not reach."""
     channels, height, width = dx.shape[1:]
-    top, bottom = max(0, -layout.top), min(height, layout.height - layout.top)
-    left, right = max(0, -layout.left), min(width, layout.width - layout.left)
-    dx[first : first + count] = 0
+    top, bottom = _inside(height, layout.height, layout.top)
+    left, right = _inside(width, layout.width, layout.left)
+    numbers = dx.reshape(dx.size)
+    if bottom - top < height or right - left < width:
+        dx[first : first + count] = 0
     for n in range(count):
-        for i in range(top, bottom):
-            line = ((n * layout.height + i + layout.top) * layout.width + layout.left) * channels
-            for c in range(channels):
+        for c in range(channels):
+            for i in range(top, bottom):
+                line = (((first + n) * channels + c) * height + i) * width
+                at = (n * layout.height + i + layout.top) * layout.width + layout.left
                 for j in range(left, right):
-                    dx[first + n, c, i, j] = flat[line + j * channels + c]
+                    put(numbers, line + j, get(flat, (at + j) * channels + c))
 
 
 @jit
@@ -136,22 +151,52 @@ def _pack(w, layout):
 
 
 @jit
+def _bits(g, at, count):
+    """One bit for each of ``count`` numbers, at most two vectors, that is not zero."""
+    if at + 2 * lanes(g) <= g.size:
+        bits = nonzero(load_row(g, at, 2))
+        return bits & ((np.uint64(1) << np.uint64(count)) - np.uint64(1))
+    bits = np.uint64(0)
+    for i in range(count):
+        if get(g, at + i) != 0:
+            bits |= np.uint64(1) << np.uint64(i)
+    return bits
+
+
+@jit
+def _apart(bits):
+    """The lower 32 bits two by two, with two zeros behind each two."""
+    bits = (bits | (bits << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    bits = (bits | (bits << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    bits = (bits | (bits << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (bits | (bits << np.uint64(2))) & np.uint64(0x3333333333333333)
+
+
+@jit
 def _list_all(g, first, count, o, places, values, channels, layout):
     """List filter o's numbers in ``count`` pictures of g that are not zero; how many they are."""
     listed = 0
-    zero = g.dtype.type(0)
     height, width = g.shape[2:]
+    numbers = g.reshape(g.size)
     down, right = layout.stride_h * layout.width * channels, layout.stride_w * channels
     for n in range(count):
+        plane = ((first + n) * g.shape[1] + o) * height * width
         for i in range(0, height, 2):
             line = n * layout.height * layout.width * channels + i * down
-            for j in range(0, width, 2):
-                for di in range(min(2, height - i)):
-                    for dj in range(min(2, width - j)):
-                        value = g[first + n, o, i + di, j + dj]
-                        places[listed] = line + di * down + (j + dj) * right
-                        values[listed] = value
-                        listed += value != zero
+            upper = plane + i * width
+            for j in range(0, width, 2 * lanes(g)):
+                many = min(width - j, 2 * lanes(g))
+                found = _apart(_bits(numbers, upper + j, many))
+                if i + 1 < height:
+                    lower = _bits(numbers, upper + width + j, many)
+                    found |= _apart(lower) << np.uint64(2)
+                while found:  # four bits for each window
+                    k = lowest(found)
+                    found &= found - np.uint64(1)
+                    row, column = (k >> 1) & 1, j + 2 * (k >> 2) + (k & 1)
+                    put(places, listed, line + row * down + column * right)
+                    put(values, listed, get(numbers, upper + row * width + column))
+                    listed += 1
     return listed
 
 
@@ -160,15 +205,19 @@ def _list_maxima(g, code, first, count, o, places, values, channels, layout):
     """As `_list_all`, where g is the gradient of the maxima at the places ``code``."""
     listed = 0
     zero = g.dtype.type(0)
+    numbers, codes = g.reshape(g.size), code.reshape(code.size)
     down, right = layout.stride_h * layout.width * channels, layout.stride_w * channels
+    inside = np.array([0, right, down, down + right, 0])  # of a window, for each place
     for n in range(count):
+        at = ((first + n) * g.shape[1] + o) * g.shape[2] * g.shape[3]
         for i in range(g.shape[2]):
             line = n * layout.height * layout.width * channels + 2 * i * down
             for j in range(g.shape[3]):
-                value, place = g[first + n, o, i, j], np.int64(code[first + n, o, i, j])
-                places[listed] = line + (place >> 1) * down + (2 * j + (place & 1)) * right
-                values[listed] = value
+                value, place = get(numbers, at + j), np.int64(get(codes, at + j))
+                put(places, listed, line + 2 * j * right + get(inside, place))
+                put(values, listed, value)
                 listed += (value != zero) & (place < 4)
+            at += g.shape[3]
     return listed
 
 

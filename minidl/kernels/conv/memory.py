@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.backend import xp
+from minidl.kernels.launch import contiguous, empty
 
 MOST = 2**31
 
@@ -30,7 +30,7 @@ def axes(array: Any) -> Axes:
 
 def settled(x: Any) -> Any:
     """``x``, or a copy of it, in row-major or channels-last order."""
-    return x if x.flags.c_contiguous or is_channels_last(x) else xp(x).ascontiguousarray(x)
+    return x if x.flags.c_contiguous or is_channels_last(x) else contiguous(x)
 
 
 def is_channels_last(x: Any) -> bool:
@@ -48,9 +48,9 @@ def flat(x: Any) -> Any:
 def empty_like(x: Any, shape: tuple[int, ...]) -> Any:
     """A new array of this shape in the order of ``x``."""
     if not is_channels_last(x):
-        return xp(x).empty(shape, x.dtype)
+        return empty(shape, x.dtype, x)
     n, c, h, w = shape
-    return xp(x).empty((n, h, w, c), x.dtype).transpose(0, 3, 1, 2)
+    return empty((n, h, w, c), x.dtype, x).transpose(0, 3, 1, 2)
 
 
 def integers(**fields: Any) -> dict[str, np.ndarray]:

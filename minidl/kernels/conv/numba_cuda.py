@@ -22,9 +22,10 @@ from numba import cuda
 from minidl.backend import xp
 from minidl.kernels.conv import reference
 from minidl.kernels.conv.parts import part_size
-from minidl.kernels.conv.reference import Padding, Pair, output_size
+from minidl.kernels.conv.reference import Grads, Needs, Padding, Pair, output_size
 from minidl.kernels.cuda import grid_for
 from minidl.kernels.cuda.numba_launch import covered, cuda_device, cuda_kernel, launch
+from minidl.kernels.reduce import reference as reduce
 
 _THREADS = 256
 _TILE = 16
@@ -286,6 +287,25 @@ def conv2d_weight_grad(
     else:
         launch(_weight_grad_direct, grid_for(parts.size, _THREADS), (_THREADS,), *args)
     return parts.sum(0).reshape(weight_shape)
+
+
+def conv2d_grads(
+    g: Any,
+    x: Any,
+    w: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    needs: Needs = (True, True, True),
+) -> Grads:
+    """See `minidl.kernels.conv.reference.conv2d_grads`."""
+    how = stride, padding, dilation, groups
+    return (
+        conv2d_input_grad(g, w, x.shape, *how) if needs[0] else None,
+        conv2d_weight_grad(g, x, w.shape, *how) if needs[1] else None,
+        reduce.reduce_sum(g, (0, 2, 3), False, g.dtype) if needs[2] else None,
+    )
 
 
 def _fills_tiles(rows: int, groups: int) -> bool:

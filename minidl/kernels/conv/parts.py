@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import xp
 from minidl.kernels.cuda import Source
 from minidl.kernels.cuda.tiles import MULTIPROCESSORS
+from minidl.kernels.launch import empty
 
 _LEAST = 256
 """Positions that are worth a part."""
@@ -38,11 +38,11 @@ def sum_of_parts(
 
     ``compute(parts)`` is to fill an array of shape (count, *shape), float32 for float16.
     """
-    total = xp(like).empty(shape, like.dtype)
+    total = empty(shape, like.dtype, like)
     if count == 1 and like.dtype != np.float16:
         compute(total)
         return total
-    parts = xp(like).empty((count, *shape), np.result_type(like.dtype, np.float32))
+    parts = empty((count, *shape), np.result_type(like.dtype, np.float32), like)
     compute(parts)
     kernel = source.kernel("add_parts", like, **macros)
     size = math.prod(shape)

@@ -1,4 +1,4 @@
-"""Vectors of floating-point numbers, and tiles of them, inside jitted functions.
+"""Tiles of vectors inside jitted functions.
 
 Numba leaves it to LLVM to find vectors in loops, and LLVM keeps none in registers across an
 inner loop, which is what a fast convolution lives on. These few intrinsics say it outright.
@@ -10,40 +10,18 @@ Lengths are literal numbers or global names of such. Indices of flat arrays are 
 Numba's cache does not look into this file: clear it after a change here.
 """
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
-BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
-
-
-class Vector(types.Type):
-    """A vector of ``dtype``, `BYTES` long."""
-
-    def __init__(self, dtype: types.Float):
-        self.dtype = dtype
-        self.lanes = BYTES * 8 // dtype.bitwidth
-        super().__init__(f"Vector({dtype}, {self.lanes})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, vector):
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
-
-
-@intrinsic
-def lanes(_typing, array):
-    """How many numbers of the array's dtype a vector holds."""
-
-    def generate(context, _builder, signature, _args):
-        return context.get_constant(signature.return_type, Vector(array.dtype).lanes)
-
-    return types.intp(array), generate
-
+from minidl.kernels.vectors import Vector
 
 # --------------------------------------------------------------------------- memory
+
+
+def _data(context, builder, array_type, array):
+    """The address of an array's first number."""
+    return context.make_array(array_type)(context, builder, array).data
 
 
 class _Memory:
@@ -51,7 +29,7 @@ class _Memory:
 
     def __init__(self, context, builder, array_type, array):
         self.builder = builder
-        self.data = context.make_array(array_type)(context, builder, array).data
+        self.data = _data(context, builder, array_type, array)
         self.vector = context.get_value_type(Vector(array_type.dtype))
         self.align = array_type.dtype.bitwidth // 8
 
@@ -161,12 +139,35 @@ def store_tile(_typing, array, index, pitch, columns, tile):
 
 
 @intrinsic
+def get(_typing, array, index):
+    """``array[index]``, of an index that is not negative."""
+
+    def generate(context, builder, _signature, args):
+        data = _data(context, builder, array, args[0])
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def put(_typing, array, index, number):
+    """``array[index] = number``, of an index that is not negative."""
+
+    def generate(context, builder, _signature, args):
+        data = _data(context, builder, array, args[0])
+        builder.store(args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+@intrinsic
 def copy(_typing, to, at, source, start, count):
     """Copy ``source[start : start + count]`` to ``to[at]`` and on: another array of the dtype."""
 
     def generate(context, builder, _signature, args):
-        there = _Memory(context, builder, to, args[0]).data
-        here = _Memory(context, builder, source, args[2]).data
+        there = _data(context, builder, to, args[0])
+        here = _data(context, builder, source, args[2])
         there, here = builder.gep(there, [args[1]]), builder.gep(here, [args[3]])
         cgutils.raw_memcpy(builder, there, here, args[4], to.dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -234,7 +235,7 @@ def add_totals(_typing, array, index, pitch, columns, tile):
         vectors = cgutils.unpack_tuple(builder, args[4])
         kind = ir.FunctionType(number, [number, vectors[0].type])
         function = cgutils.get_or_insert_function(builder.module, kind, name)
-        data = context.make_array(array)(context, builder, args[0]).data
+        data = _data(context, builder, array, args[0])
         for i, vector in enumerate(vectors):
             row, column = divmod(i, columns.literal_value)
             place = builder.add(args[1], builder.mul(args[2], args[2].type(row)))
@@ -307,9 +308,36 @@ def store_largest(_typing, array, places, index, tile, nowhere):
         dead = builder.fcmp_ordered("<=", best, zero)
         memory.store(args[2], builder.select(dead, zero, best))
         none = ir.Constant(kind, [nowhere.literal_value] * kind.count)
-        data = context.make_array(places)(context, builder, args[1]).data
+        data = _data(context, builder, places, args[1])
         address = builder.bitcast(builder.gep(data, [args[2]]), kind.as_pointer())
         builder.store(builder.select(dead, none, place), address, align=1)
         return context.get_dummy_value()
 
     return types.void(array, places, types.intp, tile, nowhere), generate
+
+
+@intrinsic
+def nonzero(_typing, row):
+    """One bit for each number of a row of vectors, the first one lowest: whether it is not 0."""
+
+    def generate(context, builder, signature, args):
+        whole = context.get_value_type(signature.return_type)
+        result = whole(0)
+        for i, vector in enumerate(cgutils.unpack_tuple(builder, args[0])):
+            zero = ir.Constant(vector.type, None)
+            found = builder.fcmp_unordered("!=", vector, zero)
+            mask = builder.zext(builder.bitcast(found, ir.IntType(row.dtype.lanes)), whole)
+            result = builder.or_(result, builder.shl(mask, whole(i * row.dtype.lanes)))
+        return result
+
+    return types.uint64(row), generate
+
+
+@intrinsic
+def lowest(_typing, bits):
+    """The place of the lowest bit that is set, of some that are."""
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.intp(types.uint64), generate

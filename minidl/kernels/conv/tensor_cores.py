@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.backend import xp
 from minidl.kernels.conv.memory import MOST, axes, flat, integers, is_channels_last
 from minidl.kernels.cuda import Source, packed
 from minidl.kernels.cuda.tensor_cores import CHUNK, is_aligned, serve
+from minidl.kernels.launch import empty
 
 _source = Source(__file__, "channels_last.cu", [{"ELEMENT": "__half"}])
 _TILE = 32
@@ -36,7 +36,7 @@ def channels_last(x: Any) -> Any:
     padded = _padded(channels)
     if is_channels_last(x) and padded == channels and is_aligned(x):
         return x
-    out = xp(x).empty((pictures, height, width, padded), x.dtype)
+    out = empty((pictures, height, width, padded), x.dtype, x)
     positions, (picture, channel, row, column) = height * width, axes(x).strides
     position = column if width > 1 else row
     sizes = {"channels": channels, "padded": padded, "positions": positions}

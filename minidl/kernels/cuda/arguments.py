@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from minidl import emulator
-from minidl.backend import xp
 
 
 def converted(argument: Any) -> Any:
@@ -25,11 +24,6 @@ def converted(argument: Any) -> Any:
             f"{argument.dtype}{list(argument.shape)}"
         )
     return np.float32(argument) if kind is float else argument
-
-
-def contiguous(array: Any) -> Any:
-    """``array`` in row-major order: itself if it is already, else a copy beside it."""
-    return xp(array).ascontiguousarray(array)
 
 
 def address(array: Any) -> int:

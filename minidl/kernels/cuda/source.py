@@ -12,7 +12,7 @@ import numpy as np
 from minidl import emulator
 from minidl.backend import CPU, device_of, is_current, load_cupy
 from minidl.kernels.cuda.arguments import converted
-from minidl.kernels.launch import tape
+from minidl.kernels.launch import launch
 
 INCLUDE = Path(__file__).parent / "include"
 _INCLUDE_LINE = re.compile(r'^#include "(.+)"$')
@@ -100,16 +100,15 @@ class Source:
         except Exception as error:
             raise CompileError(f"{self.path.name}, {' '.join(options)}: {error}") from error
 
-        def launch(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
-            told = grid, block, args, shared_mem
-            ended = None if tape.note is None else tape.note(launch, told)
-            function(grid, block, tuple(map(converted, args)), shared_mem=shared_mem)
-            if ended is not None:
-                ended()
+        def kernel(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
+            launch(start, grid, block, tuple(map(converted, args)), shared_mem)
+
+        def start(grid: tuple, block: tuple, args: tuple, shared_mem: int) -> None:
+            function(grid, block, args, shared_mem=shared_mem)
 
         # what a profile calls it
-        launch.__module__, launch.__name__ = self.path.name, name
-        return launch
+        start.__module__, start.__name__ = self.path.name, name
+        return kernel
 
 
 def _inlined(path: Path, seen: set[str]) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
 from minidl.kernels.dropout import reference
+from minidl.kernels.launch import contiguous, empty
 
 _source = Source(__file__, "dropout.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
 _THREADS = 256
@@ -18,7 +18,7 @@ def dropout(x: Any, p: float, key: int, counter: int) -> Any:
     """See `minidl.kernels.dropout.reference.dropout`."""
     if x.dtype not in FLOATING:
         return reference.dropout(x, p, key, counter)
-    y = xp(x).empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype, x)
     threshold, scale = reference.threshold_and_scale(p, x.dtype)
     # the multiplier rounded to x's dtype, in the dtype that the kernel computes in
     scale = scale if x.dtype == np.float64 else np.float32(scale)

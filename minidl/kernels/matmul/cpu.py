@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minidl.kernels.jit import get_num_threads, is_single_threaded
+from minidl.kernels.launch import empty, launch, planned, unplanned
 from minidl.kernels.matmul import reference
 
 # Up to about this many multiply-adds BLAS starts no threads anyway.
@@ -71,24 +72,37 @@ def _threads() -> ThreadPoolExecutor:
     return _pool
 
 
+@planned
 def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """See `minidl.kernels.matmul.reference.matmul`."""
-    work = a.size * b.shape[-1] if b.ndim else 0
-    if work <= _SMALL or a.dtype.kind != "f" or a.dtype == np.float16:
-        return reference.matmul(a, b, bias)
-    with _one_thread:
-        blocks = min(_MOST_BLOCKS, work // _BLOCK, a.shape[0])
-        if blocks < 2 or a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-            return reference.matmul(a, b, bias)
-        result = _in_blocks(a, b, blocks)
+    if min(a.ndim, b.ndim) < 2 or a.dtype != b.dtype or a.shape[-1] != b.shape[-2]:
+        return unplanned(reference.matmul, a, b, bias)
+    batch = () if a.ndim == b.ndim == 2 else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    result = empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    launch(_multiply, a, b, result)
     if bias is not None:
-        result += bias
+        launch(np.add, result, bias, result)
     return result
 
 
-def _in_blocks(a: np.ndarray, b: np.ndarray, blocks: int) -> np.ndarray:
+def _multiply(a: np.ndarray, b: np.ndarray, result: np.ndarray) -> None:
+    """The product into ``result``."""
+    work = a.size * b.shape[-1]
+    if a.dtype == np.float16:
+        result[...] = reference.matmul(a, b)
+    elif work <= _SMALL or a.dtype.kind != "f":
+        np.matmul(a, b, result)
+    else:
+        blocks = min(_MOST_BLOCKS, work // _BLOCK, a.shape[0])
+        with _one_thread:
+            if blocks < 2 or a.ndim != 2 or b.ndim != 2:
+                np.matmul(a, b, result)
+            else:
+                _in_blocks(a, b, blocks, result)
+
+
+def _in_blocks(a: np.ndarray, b: np.ndarray, blocks: int, result: np.ndarray) -> None:
     """The product of matrices, ``blocks`` parts of its rows one by one or side by side."""
-    result = np.empty((a.shape[0], b.shape[1]), a.dtype)
     bounds = np.linspace(0, a.shape[0], blocks + 1).astype(int).tolist()
 
     def multiply(start: int, stop: int) -> None:
@@ -96,4 +110,3 @@ def _in_blocks(a: np.ndarray, b: np.ndarray, blocks: int) -> np.ndarray:
 
     each = map if is_single_threaded() or get_num_threads() == 1 else _threads().map
     list(each(multiply, bounds[:-1], bounds[1:]))
-    return result

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl.backend import device_of, load_cupy, xp
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed, tensor_cores
+from minidl.kernels.activation import cuda as activation
+from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
+from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.matmul import reference
+from minidl.kernels.reduce import cuda as reduce
 
 TILES = {"float32": (SMALL, LARGE), "float16": (SMALL,), "float64": (SMALL,)}
 """The tiles that there are for each dtype."""
@@ -41,6 +44,7 @@ _LARGE = 2**24
 """Multiply-adds that are worth cuBLAS's longer way to its first instruction."""
 
 
+@planned
 def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     """See `minidl.kernels.matmul.reference.matmul`."""
     if not _covered(a, b, bias):
@@ -52,12 +56,30 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
         return c
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = *batch, a.shape[-2], b.shape[-1]
-    c = xp(a).empty(shape, a.dtype)
+    c = empty(shape, a.dtype, a)
     if b.ndim == 2:  # all rows of a at once
         a, batch = a.reshape(-1, a.shape[-1]), ()
     bias = None if bias is None else contiguous(bias)
     _multiply(_matrices(a, batch), _matrices(b, batch), bias, c, math.prod(batch))
     return c
+
+
+def linear(x: Any, w: Any, bias: Any | None, relu: bool) -> Any:
+    """See `minidl.kernels.matmul.reference.linear`."""
+    y = matmul(x, w.T, bias)
+    return activation.relu(y) if relu else y
+
+
+def linear_grad(
+    g: Any, y: Any | None, x: Any | None, w: Any | None, wanted: tuple[bool, bool, bool]
+) -> tuple[Any | None, Any | None, Any | None]:
+    """See `minidl.kernels.matmul.reference.linear_grad`."""
+    g = g if y is None else activation.relu_grad(g, y)
+    return (
+        matmul(g, w) if wanted[0] else None,
+        matmul(g.T, x) if wanted[1] else None,
+        reduce.reduce_sum(g, (0,), False, g.dtype) if wanted[2] else None,
+    )
 
 
 def _covered(a: Any, b: Any, bias: Any | None) -> bool:

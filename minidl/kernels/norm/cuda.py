@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, grid_for
+from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for
+from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.norm import reference
 from minidl.kernels.norm.reference import wide
 
@@ -39,12 +39,12 @@ def _operand(array: Any, x: Any) -> Any:
     """``array`` contiguous and in the dtype of ``x``; None stays None."""
     if array is None:
         return None
-    return contiguous(array.astype(x.dtype, copy=False))
+    return contiguous(array, x.dtype)
 
 
 @np.errstate(over="ignore")  # sums of float16 may be infinite
 def _result(sums: Any, x: Any) -> Any:
-    return sums.astype(x.dtype, copy=False)
+    return contiguous(sums, x.dtype)
 
 
 def _sizes(x: Any) -> tuple[int, int]:
@@ -89,7 +89,7 @@ def _parts(x: Any) -> _Parts:
     piece = -(-total // count)
     piece += -piece % 8  # no pack of elements belongs to two parts
     count = -(-total // piece)
-    results = xp(x).empty((count, channels, width, 2), wide(x.dtype))
+    results = empty((count, channels, width, 2), wide(x.dtype), x)
     if by_row:
         threads = min(_THREADS, 32 * -(-piece // 128))
         return _Parts(True, total, piece, count, (across, count), (threads,), results)
@@ -110,7 +110,7 @@ def _statistics(x: Any, eps: float) -> Any:
     channels, inner = _sizes(x)
     parts = _parts(x)
     total, piece = np.int64(parts.total), np.int64(parts.piece)
-    found = _number(eps, x), *xp(x).empty((3, channels), wide(x.dtype))
+    found = _number(eps, x), *empty((3, channels), wide(x.dtype), x)
     if parts.by_row:
         arguments = x, total, piece, channels, inner, parts.results, *found
         _kernel("row_moments", x)(parts.grid, parts.block, arguments)
@@ -129,7 +129,7 @@ def _products(g: Any, x: Any, mean: Any = None, rstd: Any = None, groups: int = 
     """
     channels, inner = _sizes(x)
     parts = _parts(x)
-    found = xp(x).empty((2, channels), wide(x.dtype))
+    found = empty((2, channels), wide(x.dtype), x)
     size = channels // groups if groups else 1
     numbers = groups, size, np.int64(parts.total), np.int64(parts.piece)
     if parts.by_row:
@@ -146,7 +146,7 @@ def _products(g: Any, x: Any, mean: Any = None, rstd: Any = None, groups: int = 
 
 def _each(name: str, x: Any, *arguments: Any) -> Any:
     """The result of a kernel that goes through all elements of ``x`` by channel."""
-    y = xp(x).empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype, x)
     channels, inner = _sizes(x)
     sizes = np.int64(x.size), np.int64(inner), channels
     blocks = grid_for(-(-x.size * x.dtype.itemsize // 16), _THREADS)
@@ -157,6 +157,7 @@ def _each(name: str, x: Any, *arguments: Any) -> Any:
 # --------------------------------------------------------------------------- by channel
 
 
+@planned
 def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any, Any]:
     """See `minidl.kernels.norm.reference.normalize`."""
     if not _covered(x):
@@ -167,6 +168,7 @@ def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any
     return y, mean, var, rstd
 
 
+@planned
 def normalize_grad(g: Any, x: Any, mean: Any, rstd: Any, weight: Any) -> tuple[Any, Any, Any]:
     """See `minidl.kernels.norm.reference.normalize_grad`."""
     if not _covered(x):
@@ -195,6 +197,7 @@ def move_running(
         reference.move_running(*arguments, momentum, count)
 
 
+@planned
 def scale_shift(x: Any, scale: Any, shift: Any) -> Any:
     """See `minidl.kernels.norm.reference.scale_shift`."""
     if not _covered(x):
@@ -203,6 +206,7 @@ def scale_shift(x: Any, scale: Any, shift: Any) -> Any:
     return _each("scale_shift", x, x, _operand(scale, x), _operand(shift, x))
 
 
+@planned
 def channel_dot(g: Any, x: Any) -> Any:
     """See `minidl.kernels.norm.reference.channel_dot`."""
     if not _covered(x):
@@ -219,6 +223,7 @@ def _group_launch(name: str, x: Any, groups: int, *arguments: Any) -> None:
     _kernel(name, x)((len(x) * groups,), (threads,), arguments)
 
 
+@planned
 def group_normalize(
     x: Any, weight: Any, bias: Any, groups: int, eps: float
 ) -> tuple[Any, Any, Any]:
@@ -226,14 +231,15 @@ def group_normalize(
     if not _covered(x):
         return reference.group_normalize(x, weight, bias, groups, eps)
     x, length, inner = _operand(x, x), math.prod(x.shape[1:]) // groups, _sizes(x)[1]
-    y = xp(x).empty(x.shape, x.dtype)
-    mean, rstd = xp(x).empty((2, len(x), groups), wide(x.dtype))
+    y = empty(x.shape, x.dtype, x)
+    mean, rstd = empty((2, len(x), groups), wide(x.dtype), x)
     operands = x, _operand(weight, x), _operand(bias, x)
     numbers = length, inner, groups, _number(eps, x)
     _group_launch("group_normalize", x, groups, *operands, *numbers, y, mean, rstd)
     return y, mean, rstd
 
 
+@planned
 def group_normalize_grad(
     g: Any, x: Any, mean: Any, rstd: Any, weight: Any, groups: int
 ) -> tuple[Any, Any, Any]:
@@ -241,7 +247,7 @@ def group_normalize_grad(
     if not _covered(x):
         return reference.group_normalize_grad(g, x, mean, rstd, weight, groups)
     g, x, weight = _operand(g, x), _operand(x, x), _operand(weight, x)
-    g_x = xp(x).empty(x.shape, x.dtype)
+    g_x = empty(x.shape, x.dtype, x)
     numbers = math.prod(x.shape[1:]) // groups, _sizes(x)[1], groups
     _group_launch("group_normalize_grad", x, groups, g, x, mean, rstd, weight, *numbers, g_x)
     g_bias, g_weight = _products(g, x, mean, rstd, groups)

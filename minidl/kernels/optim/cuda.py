@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import float64
-from minidl.kernels.cuda import FLOATING, Source, address, contiguous, ctype, packed
+from minidl.kernels.cuda import FLOATING, Source, address, ctype, packed
+from minidl.kernels.launch import contiguous
 from minidl.kernels.optim import reference
 
 _source = Source(__file__, "optim.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])

@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.jit import jit, threaded
+from minidl.kernels.launch import contiguous, empty, planned, unplanned
 from minidl.kernels.pool import reference
 from minidl.kernels.pool.reference import Pair, Windows
 
@@ -15,7 +16,7 @@ def _covered(x: np.ndarray) -> bool:
 
 
 def _planes(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+    return contiguous(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 # --------------------------------------------------------------------------- maximum
@@ -44,7 +45,6 @@ def _max_pool2d(x, y, indices, kernel, stride, padding, dilation):
     for j in range(y.shape[2]):
         start = j * stride[1] - padding[1]
         columns[j, 0], columns[j, 1] = _inside(start, step_w, kernel[1], width)
-    small = kernel == (2, 2) and dilation == (1, 1)
     for p in prange(planes):
         plane = x[p].reshape(height * width)
         for i in range(y.shape[1]):
@@ -53,32 +53,52 @@ def _max_pool2d(x, y, indices, kernel, stride, padding, dilation):
                 left, right = columns[j, 0], columns[j, 1]
                 corner = found = top * width + left
                 best = plane[corner]
-                if small and bottom - top == 2 and right - left == 2:
-                    # the window of most networks, without the overhead of loops
-                    best, found = _larger(plane, corner, best, found)
-                    best, found = _larger(plane, corner + 1, best, found)
-                    best, found = _larger(plane, corner + width, best, found)
-                    best, found = _larger(plane, corner + width + 1, best, found)
-                else:
-                    for r in range(top, bottom, step_h):
-                        for place in range(r * width + left, r * width + right, step_w):
-                            best, found = _larger(plane, place, best, found)
+                for r in range(top, bottom, step_h):
+                    for place in range(r * width + left, r * width + right, step_w):
+                        best, found = _larger(plane, place, best, found)
                 y[p, i, j] = best
                 indices[p, i, j] = found
 
 
+@threaded
+def _max_pool2d_by_two(x, y, indices):
+    """As `_max_pool2d`, for windows of 2 by 2 side by side: no window is cut off at an edge."""
+    one, below, across = np.int32(1), np.int32(x.shape[2]), np.int32(x.shape[2] + 1)
+    wide = y.shape[2]
+    for p in prange(len(y)):
+        found = np.empty(wide, np.int32)  # as wide as the numbers, for LLVM to find vectors
+        for i in range(y.shape[1]):
+            upper, lower, maxima, places = x[p, 2 * i], x[p, 2 * i + 1], y[p, i], indices[p, i]
+            for j in range(wide):
+                best, b, c, d = upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]
+                place = np.int32(0)
+                better = (b > best) | (b != b)
+                best, place = b if better else best, one if better else place
+                better = (c > best) | (c != c)
+                best, place = c if better else best, below if better else place
+                better = (d > best) | (d != d)
+                maxima[j], found[j] = d if better else best, across if better else place
+            for j in range(wide):
+                places[j] = 2 * i * x.shape[2] + 2 * j + found[j]
+
+
+@planned
 def max_pool2d(
     x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, size: Pair
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `minidl.kernels.pool.reference.max_pool2d`."""
     if not _covered(x):
-        return reference.max_pool2d(x, kernel, stride, padding, dilation, size)
-    y = np.empty((x.shape[0] * x.shape[1], *size), x.dtype)
-    indices = np.empty(y.shape, np.int64)
-    work = y.size * kernel[0] * kernel[1]
-    _max_pool2d(work, _planes(x), y, indices, kernel, stride, padding, dilation)
+        return unplanned(reference.max_pool2d, x, kernel, stride, padding, dilation, size)
     shape = (*x.shape[:2], *size)
-    return y.reshape(shape), indices.reshape(shape)
+    y, indices = empty(shape, x.dtype), empty(shape, np.int64)
+    planes, maxima, places = _planes(x), _planes(y), _planes(indices)
+    work = y.size * kernel[0] * kernel[1]
+    inside = all(2 * out <= n for out, n in zip(size, x.shape[2:]))
+    if inside and (kernel, stride, padding, dilation) == ((2, 2), (2, 2), (0, 0), (1, 1)):
+        _max_pool2d_by_two(work, planes, maxima, places)
+    else:
+        _max_pool2d(work, planes, maxima, places, kernel, stride, padding, dilation)
+    return y, indices
 
 
 @threaded
@@ -89,18 +109,20 @@ def _scatter(g, indices, dx):
             dx[plane, indices[plane, j]] += g[plane, j]
 
 
+@planned
 def max_pool2d_scatter(
     g: np.ndarray, indices: np.ndarray, size: Pair, windows: Windows
 ) -> np.ndarray:
     """See `minidl.kernels.pool.reference.max_pool2d_scatter`."""
     if not _covered(g):
-        return reference.max_pool2d_scatter(g, indices, size, windows)
+        return unplanned(reference.max_pool2d_scatter, g, indices, size, windows)
     n, channels, height, width = g.shape
     flat = n * channels, height * width
-    dx = np.empty((n * channels, size[0] * size[1]), g.dtype)
-    places = np.ascontiguousarray(indices).reshape(flat)
-    _scatter(dx.size, np.ascontiguousarray(g).reshape(flat), places, dx)
-    return dx.reshape(n, channels, *size)
+    dx = empty((n, channels, *size), g.dtype)
+    places = contiguous(indices).reshape(flat)
+    planes = dx.reshape(n * channels, size[0] * size[1])
+    _scatter(dx.size, contiguous(g).reshape(flat), places, planes)
+    return dx
 
 
 # --------------------------------------------------------------------------- mean
@@ -111,27 +133,29 @@ def _avg_pool2d(x, rows, columns, scale, y):
     for plane in prange(x.shape[0]):
         for i in range(y.shape[1]):
             for j in range(y.shape[2]):
-                total = y[plane, i, j] * 0
+                total = y.dtype.type(0)
                 for r in range(rows[i, 0], rows[i, 1]):
                     for s in range(columns[j, 0], columns[j, 1]):
                         total += x[plane, r, s]
                 y[plane, i, j] = total * scale[i, j]
 
 
+@planned
 def avg_pool2d(
     x: np.ndarray, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
     """See `minidl.kernels.pool.reference.avg_pool2d`."""
     if not _covered(x):
-        return reference.avg_pool2d(x, rows, columns, scale)
-    y = np.zeros((x.shape[0] * x.shape[1], len(rows), len(columns)), x.dtype)
-    _avg_pool2d(x.size, _planes(x), rows, columns, scale.astype(x.dtype), y)
-    return y.reshape(*x.shape[:2], *y.shape[1:])
+        return unplanned(reference.avg_pool2d, x, rows, columns, scale)
+    y = empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
+    _avg_pool2d(x.size, _planes(x), rows, columns, scale.astype(x.dtype), _planes(y))
+    return y
 
 
 @threaded
 def _avg_pool2d_grad(g, rows, columns, scale, dx):
     for plane in prange(g.shape[0]):
+        dx[plane] = 0
         for i in range(g.shape[1]):
             for j in range(g.shape[2]):
                 share = g[plane, i, j] * scale[i, j]
@@ -140,12 +164,13 @@ def _avg_pool2d_grad(g, rows, columns, scale, dx):
                         dx[plane, r, s] += share
 
 
+@planned
 def avg_pool2d_grad(
     g: np.ndarray, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray, size: Pair
 ) -> np.ndarray:
     """See `minidl.kernels.pool.reference.avg_pool2d_grad`."""
     if not _covered(g):
-        return reference.avg_pool2d_grad(g, rows, columns, scale, size)
-    dx = np.zeros((g.shape[0] * g.shape[1], *size), g.dtype)
-    _avg_pool2d_grad(dx.size, _planes(g), rows, columns, scale.astype(g.dtype), dx)
-    return dx.reshape(*g.shape[:2], *size)
+        return unplanned(reference.avg_pool2d_grad, g, rows, columns, scale, size)
+    dx = empty((*g.shape[:2], *size), g.dtype)
+    _avg_pool2d_grad(dx.size, _planes(g), rows, columns, scale.astype(g.dtype), _planes(dx))
+    return dx

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Device, device_of, load_cupy, to_device, xp
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed
+from minidl.backend import Device, device_of, load_cupy, to_device
+from minidl.kernels.cuda import FLOATING, Source, ctype, packed
 from minidl.kernels.cuda.divisor import divisor
+from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.pool import reference
 from minidl.kernels.pool.reference import Pair, Windows
 
@@ -63,6 +64,7 @@ def _windows(size: Pair, out: Pair, windows: Windows) -> np.ndarray:
     )
 
 
+@planned
 def max_pool2d(
     x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, size: Pair
 ) -> tuple[Any, Any]:
@@ -70,28 +72,30 @@ def max_pool2d(
     if x.dtype not in FLOATING:
         return reference.max_pool2d(x, kernel, stride, padding, dilation, size)
     shape = (*x.shape[:2], *size)
-    y, indices = xp(x).empty(shape, x.dtype), xp(x).empty(shape, np.int64)
+    y, indices = empty(shape, x.dtype, x), empty(shape, np.int64, x)
     at = _windows(x.shape[2:], size, (kernel, stride, padding, dilation))
     _launch("max_pool2d", [_flat(x), _flat(y), _flat(indices)], math.prod(size), at)
     return y, indices
 
 
+@planned
 def max_pool2d_scatter(g: Any, indices: Any, size: Pair, windows: Windows) -> Any:
     """See `minidl.kernels.pool.reference.max_pool2d_scatter`."""
     if g.dtype not in FLOATING:
         return reference.max_pool2d_scatter(g, indices, size, windows)
-    dx = xp(g).empty((*g.shape[:2], *size), g.dtype)
+    dx = empty((*g.shape[:2], *size), g.dtype, g)
     at = _windows(tuple(size), g.shape[2:], windows)
     threads = _strips(size[0]) * size[1]
     _launch("max_pool2d_scatter", [_flat(g), _flat(indices), _flat(dx)], threads, at)
     return dx
 
 
+@planned
 def max_pool2d_gather(x: Any, indices: Any) -> Any:
     """See `minidl.kernels.pool.reference.max_pool2d_gather`."""
     if x.dtype not in FLOATING:
         return reference.max_pool2d_gather(x, indices)
-    y = xp(x).empty(indices.shape, x.dtype)
+    y = empty(indices.shape, x.dtype, x)
     x, count = _flat(x), math.prod(indices.shape[2:])
     by = packed(per_plane=divisor(count))
     _launch("max_pool2d_gather", [x, _flat(indices), _flat(y)], count, x.shape[1], by)
@@ -114,7 +118,7 @@ def _mean(
     name: str, x: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray, size: Pair
 ) -> Any:
     """Planes of ``size``, each element the sum over a window of x; ``scale`` is the kernel's."""
-    y = xp(x).empty((*x.shape[:2], *size), x.dtype)
+    y = empty((*x.shape[:2], *size), x.dtype, x)
     apart = x.shape[3] // size[1]
     lanes = min(1 << (apart - 1).bit_length(), 32) if apart > _STRIP else 1
     strips = _strips(size[0])
@@ -128,6 +132,7 @@ def _mean(
     return y
 
 
+@planned
 def avg_pool2d(x: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray) -> Any:
     """See `minidl.kernels.pool.reference.avg_pool2d`."""
     if x.dtype not in FLOATING:
@@ -135,6 +140,7 @@ def avg_pool2d(x: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray)
     return _mean("avg_pool2d", x, rows, columns, scale, (len(rows), len(columns)))
 
 
+@planned
 def avg_pool2d_grad(
     g: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarray, size: Pair
 ) -> Any:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.backend import xp
 from minidl.kernels.cuda import FLOATING, Source, ctype, packed
 from minidl.kernels.cuda.divisor import divisor
+from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.reduce import reference
 
 _source = Source(__file__, "reduce.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
@@ -27,6 +27,7 @@ _MOST = 2**30
 Axes = tuple[int, ...]
 
 
+@planned
 def reduce_sum(x: Any, axes: Axes, keepdims: bool, dtype: np.dtype) -> Any:
     """See `minidl.kernels.reduce.reference.reduce_sum`."""
     if not _covered(x, axes) or dtype != x.dtype:
@@ -34,6 +35,7 @@ def reduce_sum(x: Any, axes: Axes, keepdims: bool, dtype: np.dtype) -> Any:
     return _reduced("sum", x, axes, keepdims)
 
 
+@planned
 def reduce_mean(x: Any, axes: Axes, keepdims: bool, dtype: np.dtype) -> Any:
     """See `minidl.kernels.reduce.reference.reduce_mean`."""
     if not _covered(x, axes) or dtype != x.dtype:
@@ -41,6 +43,7 @@ def reduce_mean(x: Any, axes: Axes, keepdims: bool, dtype: np.dtype) -> Any:
     return _reduced("sum", x, axes, keepdims, _count(x, axes))
 
 
+@planned
 def reduce_max(x: Any, axes: Axes, keepdims: bool) -> Any:
     """See `minidl.kernels.reduce.reference.reduce_max`."""
     if not _covered(x, axes) or not x.size:
@@ -48,6 +51,7 @@ def reduce_max(x: Any, axes: Axes, keepdims: bool) -> Any:
     return _reduced("max", x, axes, keepdims)
 
 
+@planned
 def reduce_min(x: Any, axes: Axes, keepdims: bool) -> Any:
     """See `minidl.kernels.reduce.reference.reduce_min`."""
     if not _covered(x, axes) or not x.size:
@@ -68,15 +72,15 @@ def _reduced(name: str, x: Any, axes: Axes, keepdims: bool, count: int = 1) -> A
     """The reduction ``name`` of x, divided by ``count``."""
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     sizes = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
-    result = xp(x).empty(sizes if keepdims else [sizes[axis] for axis in kept], x.dtype)
+    result = empty(sizes if keepdims else [sizes[axis] for axis in kept], x.dtype, x)
     if not result.size:
         return result
     plan = _plan(x.shape, x.strides, axes, x.itemsize)
     if plan is None:
-        x = xp(x).ascontiguousarray(x.transpose(*kept, *axes)).reshape(result.size, -1)
+        x = contiguous(x.transpose(*kept, *axes)).reshape(result.size, -1)
         plan = _plan(x.shape, x.strides, (1,), x.itemsize)
     wide = np.promote_types(x.dtype, np.float32)
-    parts = xp(x).empty((result.size, plan.parts), wide) if plan.parts > 1 else None
+    parts = empty((result.size, plan.parts), wide, x) if plan.parts > 1 else None
     _launch(f"reduce_{name}", plan, x, parts, result, wide.type(count))
     if parts is not None:
         rows = _plan(parts.shape, parts.strides, (1,), parts.itemsize)

@@ -23,4 +23,12 @@ cross_entropy_grad = Kernel(
     cuda=cuda.cross_entropy_grad,
     numba_cuda="minidl.kernels.softmax.numba_cuda:cross_entropy_grad",
 )
-weighted_mean = Kernel("weighted_mean", numpy=reference.weighted_mean, cuda=cuda.weighted_mean)
+weighted_mean = Kernel(
+    "weighted_mean",
+    numpy=reference.weighted_mean,
+    numba=cpu.weighted_mean,
+    cuda=cuda.weighted_mean,
+)
+first_wrong_label = Kernel(
+    "first_wrong_label", numpy=reference.first_wrong_label, numba=cpu.first_wrong_label
+)

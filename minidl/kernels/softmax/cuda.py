@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import xp
-from minidl.kernels.cuda import FLOATING, Source, contiguous, ctype, packed
+from minidl.kernels.cuda import FLOATING, Source, ctype, packed
+from minidl.kernels.launch import contiguous, empty, planned
 from minidl.kernels.softmax import reference
 
 _source = Source(__file__, "softmax.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
@@ -49,14 +50,15 @@ def _launch(name: str, rows: int, classes: int, arrays: tuple, *numbers: Any) ->
 
 def _along(name: str, axis: int, *arrays: Any) -> Any:
     """The kernel's result of arrays whose rows lie along ``axis``."""
-    rows = [xp(array).ascontiguousarray(xp(array).moveaxis(array, axis, -1)) for array in arrays]
-    y = xp(rows[0]).empty(rows[0].shape, rows[0].dtype)
+    rows = [contiguous(xp(array).moveaxis(array, axis, -1)) for array in arrays]
+    y = empty(rows[0].shape, rows[0].dtype, rows[0])
     if y.size:
         classes = y.shape[-1]
         _launch(name, y.size // classes, classes, (*rows, y))
     return xp(y).moveaxis(y, -1, axis)
 
 
+@planned
 def softmax(x: Any, axis: int) -> Any:
     """See `minidl.kernels.softmax.reference.softmax`."""
     if x.dtype not in FLOATING or not x.ndim:
@@ -64,6 +66,7 @@ def softmax(x: Any, axis: int) -> Any:
     return _along("softmax", axis, x)
 
 
+@planned
 def log_softmax(x: Any, axis: int) -> Any:
     """See `minidl.kernels.softmax.reference.log_softmax`."""
     if x.dtype not in FLOATING or not x.ndim:
@@ -71,6 +74,7 @@ def log_softmax(x: Any, axis: int) -> Any:
     return _along("log_softmax", axis, x)
 
 
+@planned
 def softmax_grad(g: Any, y: Any, axis: int) -> Any:
     """See `minidl.kernels.softmax.reference.softmax_grad`."""
     if y.dtype not in FLOATING or g.dtype != y.dtype or not y.ndim:
@@ -78,6 +82,7 @@ def softmax_grad(g: Any, y: Any, axis: int) -> Any:
     return _along("softmax_grad", axis, g, y)
 
 
+@planned
 def log_softmax_grad(g: Any, y: Any, axis: int) -> Any:
     """See `minidl.kernels.softmax.reference.log_softmax_grad`."""
     if y.dtype not in FLOATING or g.dtype != y.dtype or not y.ndim:
@@ -89,46 +94,58 @@ def log_softmax_grad(g: Any, y: Any, axis: int) -> Any:
 
 
 def _prepared(x: Any, labels: Any, weight: Any) -> tuple[Any, Any, Any]:
-    labels = contiguous(labels.astype(np.int64, copy=False))
-    weight = None if weight is None else contiguous(weight.astype(x.dtype, copy=False))
+    labels = contiguous(labels, np.int64)
+    weight = None if weight is None else contiguous(weight, x.dtype)
     return contiguous(x), labels, weight
 
 
+@planned
 def cross_entropy(
     x: Any, labels: Any, weight: Any, smoothing: float, ignored: int
 ) -> tuple[Any, Any]:
     """See `minidl.kernels.softmax.reference.cross_entropy`."""
     if x.dtype not in FLOATING or not x.size:
         return reference.cross_entropy(x, labels, weight, smoothing, ignored)
-    loss, logsumexp = (xp(x).empty(len(x), x.dtype) for _ in range(2))
+    loss, logsumexp = (empty(len(x), x.dtype, x) for _ in range(2))
     arrays = (*_prepared(x, labels, weight), loss, logsumexp)
     _launch("cross_entropy", *x.shape, arrays, _wide(x.dtype)(smoothing), np.int64(ignored))
     return loss, logsumexp
 
 
+@planned
 def cross_entropy_grad(
-    g: Any, x: Any, labels: Any, weight: Any, smoothing: float, ignored: int, logsumexp: Any
+    g: Any,
+    x: Any,
+    labels: Any,
+    weight: Any,
+    smoothing: float,
+    ignored: int,
+    logsumexp: Any,
+    share: Any | None = None,
 ) -> Any:
     """See `minidl.kernels.softmax.reference.cross_entropy_grad`."""
     if x.dtype not in FLOATING or not x.size:
-        return reference.cross_entropy_grad(g, x, labels, weight, smoothing, ignored, logsumexp)
+        how = labels, weight, smoothing, ignored, logsumexp, share
+        return reference.cross_entropy_grad(g, x, *how)
+    g = reference.of_rows(g, share, len(x))
     one_for_all = g.strides == (0,)
-    g = xp(g).ascontiguousarray(g[:1] if one_for_all else g).astype(x.dtype, copy=False)
-    dx = xp(x).empty(x.shape, x.dtype)
+    g = contiguous(g[:1] if one_for_all else g, x.dtype)
+    dx = empty(x.shape, x.dtype, x)
     arrays = (g, *_prepared(x, labels, weight), logsumexp, dx)
     numbers = _wide(x.dtype)(smoothing), np.int64(ignored), int(not one_for_all)
     _launch("cross_entropy_grad", *x.shape, arrays, *numbers)
     return dx
 
 
+@planned
 def weighted_mean(loss: Any, labels: Any, weight: Any, ignored: int) -> tuple[Any, Any]:
     """See `minidl.kernels.softmax.reference.weighted_mean`."""
     if loss.dtype not in FLOATING:
         return reference.weighted_mean(loss, labels, weight, ignored)
     rows, wide = len(loss), _wide(loss.dtype)
     blocks = min(max(-(-rows // (8 * _MOST_THREADS)), 1), _MEAN_BLOCKS)
-    mean, share = (xp(loss).empty((), loss.dtype) for _ in range(2))
-    parts = xp(loss).empty((blocks, 2), wide) if blocks > 1 else None
+    mean, share = (empty((), loss.dtype, loss) for _ in range(2))
+    parts = empty((blocks, 2), wide, loss) if blocks > 1 else None
     arrays = (*_prepared(loss, labels, weight), parts, mean, share)
     numbers = rows, _ANY if weight is None else len(weight), np.int64(ignored)
     kernel = _source.kernel("weighted_mean", loss, ELEMENT=ctype(loss.dtype))

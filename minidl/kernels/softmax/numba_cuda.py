@@ -115,11 +115,20 @@ def cross_entropy(
 
 
 def cross_entropy_grad(
-    g: Any, x: Any, labels: Any, weight: Any | None, smoothing: float, ignored: int, logsumexp: Any
+    g: Any,
+    x: Any,
+    labels: Any,
+    weight: Any | None,
+    smoothing: float,
+    ignored: int,
+    logsumexp: Any,
+    share: Any | None = None,
 ) -> Any:
     """See `minidl.kernels.softmax.reference.cross_entropy_grad`."""
     if not covered(x):
-        return reference.cross_entropy_grad(g, x, labels, weight, smoothing, ignored, logsumexp)
+        how = labels, weight, smoothing, ignored, logsumexp, share
+        return reference.cross_entropy_grad(g, x, *how)
+    g = reference.of_rows(g, share, len(x))
     g, g_x = xp(x).ascontiguousarray(g, x.dtype), xp(x).empty(x.shape, x.dtype)
     x, labels, weight = _prepared(x, labels, weight)
     weights, scalars = weight.sum(keepdims=True), _scalars(x, smoothing, ignored)

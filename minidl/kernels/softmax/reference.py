@@ -93,6 +93,11 @@ def cross_entropy(
     return xp(x).where(kept, loss, 0).astype(x.dtype), logsumexp.astype(x.dtype)
 
 
+def of_rows(g: np.ndarray, share: np.ndarray | None, rows: int) -> np.ndarray:
+    """The gradient of each row's loss, given that of their weighted mean, or of all alike."""
+    return xp(g).broadcast_to(g if share is None else g * share, (rows,))
+
+
 @quiet
 def cross_entropy_grad(
     g: np.ndarray,
@@ -102,13 +107,16 @@ def cross_entropy_grad(
     smoothing: float,
     ignored: int,
     logsumexp: np.ndarray,
+    share: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The gradient of ``x``, given that of each row's loss, g (N,).
+    """The gradient of ``x``, given that of each row's loss.
 
-    With s = (1 - e) w[t] + e / C sum(w)::
+    That is ``g``, (N,) or one number for all rows, times the ``share`` that each row has in
+    their mean (None for 1). With s = (1 - e) w[t] + e / C sum(w)::
 
         g_x[c] = g (s p[c] - e / C w[c] - (1 - e) w[t] [c == t])
     """
+    g = of_rows(g, share, len(x))
     wide, kept, weight = _wide(x), labels != ignored, _wide(class_weights(x, weight))
     rows, chosen = xp(x).arange(len(x)), xp(x).where(kept, labels, 0)
     spread, hit = smoothing / x.shape[1], (1 - smoothing) * weight[chosen]
@@ -131,3 +139,9 @@ def weighted_mean(
         total = xp(weight).where(kept, weight[chosen], 0).sum(dtype=wide)
     mean = loss.sum(dtype=wide) / total
     return mean.astype(loss.dtype), (1 / total).astype(loss.dtype)
+
+
+def first_wrong_label(labels: np.ndarray, classes: int, ignored: int) -> int:
+    """Where the first label is that is no class and not the one to ignore; -1 if there is none."""
+    wrong = (((labels < 0) | (labels >= classes)) & (labels != ignored)).reshape(-1)
+    return int(wrong.argmax()) if wrong.any() else -1

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from minidl.random import Generator, using
+from minidl.utils.data.sampler import whole_order
 
 ORDER, SAMPLES = range(2)
 """What a stream derived from an epoch's seed is for."""
@@ -44,7 +47,7 @@ class Epoch:
 
     def requests(self, batch_sampler: Iterable) -> Iterator[Request]:
         """The batches of ``batch_sampler`` that are still to be delivered."""
-        order = Generator(self.seed).spawn(ORDER)
+        order = self._generator()
         number, received, first = 0, self.delivered, 0
         with using(order):
             batches = iter(batch_sampler)
@@ -60,3 +63,11 @@ class Epoch:
                 yield Request(indices, first)
             first += len(indices)
             number += 1
+
+    def order(self, batch_sampler: Iterable) -> np.ndarray | None:
+        """The indices of all its batches at once, if it can tell them: see `whole_order`."""
+        with using(self._generator()):
+            return whole_order(batch_sampler)
+
+    def _generator(self) -> Generator:
+        return Generator(self.seed).spawn(ORDER)

@@ -140,15 +140,14 @@ class DataLoader:
         """What is left of the epoch's batches, by the way that suits the data set."""
         single = self.batch_sampler is None
         sampler = BatchSampler(self.sampler, 1, False) if single else self.batch_sampler
-        requests = epoch.requests(sampler)
         if not single and self.collate_fn is None and fetches_batches(self.dataset):
             ahead = self.prefetch_factor if self.num_workers else 0
             blocks = Blocks(self.dataset, epoch.seed, self.pin_memory)
-            return fetch_in_blocks(blocks, requests, ahead, self.timeout)
+            return fetch_in_blocks(blocks, epoch, sampler, ahead, self.timeout)
         collate = self.collate_fn or (default_convert if single else default_collate)
         if single:
             collate = partial(collate_single, collate)
-        fetch = SampleFetcher(self.dataset, collate, epoch.seed)
+        fetch, requests = SampleFetcher(self.dataset, collate, epoch.seed), epoch.requests(sampler)
         if not self.num_workers:
             return (fetch(request) for request in requests)
         job = Job(self.num_workers, fetch, self.worker_init_fn, epoch.seed, self.dataset)

@@ -25,6 +25,21 @@ class Sampler(Generic[Index]):
         raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
 
 
+def whole_order(batch_sampler: Any) -> np.ndarray | None:
+    """The indices of all batches of a `BatchSampler` in one int64 array, else None.
+
+    It is drawn as a pass over the sampler would draw it. None, if only a pass can tell: the
+    sampler is not one of this file, or a subclass has changed how one of the two iterates.
+    """
+    if type(batch_sampler).__iter__ is not BatchSampler.__iter__:
+        return None
+    sampler = batch_sampler.sampler
+    for cls in (SequentialSampler, RandomSampler):
+        if type(sampler).__iter__ is cls.__iter__:
+            return sampler._order()
+    return None
+
+
 class SequentialSampler(Sampler[int]):
     """0, 1, 2 ... up to the size of ``data_source``."""
 
@@ -33,6 +48,9 @@ class SequentialSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self.data_source)))
+
+    def _order(self) -> np.ndarray:
+        return np.arange(len(self.data_source))
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -86,6 +104,13 @@ class RandomSampler(Sampler[int]):
             return
         for start in range(0, self.num_samples, count):
             yield from generator.permutation(count)[: self.num_samples - start].tolist()
+
+    def _order(self) -> np.ndarray | None:
+        """One random order, or a part of it; None where there is more than one."""
+        if self.replacement or self.num_samples > len(self.data_source):
+            return None
+        generator = self.generator or current_generator()
+        return generator.permutation(len(self.data_source))[: self.num_samples]
 
     def __len__(self) -> int:
         return self.num_samples
