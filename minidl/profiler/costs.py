@@ -56,8 +56,28 @@ def _weight_gradient(given: tuple, _made: Any) -> int:
     return 2 * given[0].size * math.prod(given[2][1:])
 
 
+def _convolution_gradients(given: tuple, made: Any) -> int:
+    """As many as the convolution has, for the input's gradient and for the weight's."""
+    weight = made[1] or given[3]
+    wanted = given[-1]
+    return 2 * given[0].size * math.prod(weight.shape[1:]) * sum(wanted[:2])
+
+
+def _pooled_convolution(given: tuple, made: Any) -> int:
+    """Of the four results behind each maximum."""
+    return 4 * _convolution(given, made[0])
+
+
+def _pooled_convolution_gradients(given: tuple, made: Any) -> int:
+    return 4 * _convolution_gradients(given, made)
+
+
 def _product(given: tuple, made: Any) -> int:
     return 2 * made.size * given[0].shape[-1]
+
+
+def _linear_gradients(given: tuple, made: Any) -> int:
+    return sum(2 * given[0].size * part.shape[-1] for part in made[:2] if part)
 
 
 def _cross_entropy_gradient(given: tuple, _made: Any) -> int:
@@ -71,11 +91,18 @@ def _mean_pooling(given: tuple, made: Any) -> int:
 
 FORMULAS: dict[str, Callable[[tuple, Any], int]] = {
     "conv2d": _convolution,
-    "rectified_conv2d": _convolution,
+    "conv2d backward": _convolution_gradients,
     "conv2d_input_grad": _input_gradient,
     "conv2d_weight_grad": _weight_gradient,
+    "rectified_conv2d": _convolution,
+    "rectified_conv2d backward": _convolution_gradients,
+    "conv2d_relu_max_pool2d": _pooled_convolution,
+    "conv2d_relu_max_pool2d_grad": _pooled_convolution_gradients,
     "matmul": _product,
     "linear": _product,
+    "linear backward": _linear_gradients,
+    "linear_relu": _product,
+    "linear_relu_grad": _linear_gradients,
     "avg_pool2d": _mean_pooling,
     "avg_pool2d_grad": _mean_pooling,
     "cross_entropy backward": _cross_entropy_gradient,
@@ -136,15 +163,22 @@ KERNELS: dict[str, Callable[[dict], int]] = {
         2 * a["g"].size * a["x"].shape[1] // a["groups"] * a["height"] * a["width"]
     ),
     "conv.flat.add_up": lambda a: a["g"].size,
+    "matmul.small.forward": lambda a: 2 * a["x"].size * a["w"].shape[0],
+    "matmul.small.backward": lambda a: 2 * a["g"].size * (a["dx"].shape[1] + a["dw"].shape[1]),
+    "matmul.cpu.multiply": lambda a: 2 * a["result"].size * a["a"].shape[-1],
     "norm.cpu.normalize": lambda a: 8 * a["x"].size,
     "norm.cpu.normalize_grad": lambda a: 11 * a["x"].size,
     "norm.cpu.scale_shift": lambda a: 2 * a["x"].size,
     "norm.cpu.channel_dot": lambda a: 2 * a["x"].size,
     "norm.cpu.group_normalize": lambda a: 8 * a["rows"].size,
+    "pool.cpu.scatter": lambda a: a["g"].size,
     "softmax.cpu.cross_entropy": lambda a: 3 * a["x"].size,
     "softmax.cpu.cross_entropy_grad": lambda a: 4 * a["x"].size,
 }
 """The operations of compiled kernels, from their arguments by name."""
+
+BY_ADDRESS = {"optim.cpu.sgd", "optim.cpu.adam"}
+"""Kernels that get addresses in the place of arrays, so that their bytes are not known."""
 
 _IDLE = {"skip": True, "wanted": False, "sparse": False}
 """Flags among the arguments of kernels, and the value with which they do nothing."""

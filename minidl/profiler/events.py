@@ -110,14 +110,15 @@ def _kernel(note: Note) -> Event:
         event.flops = 0
     else:
         event.flops = costs.KERNELS[name](arguments) if name in costs.KERNELS else None
-        event.bytes = sum(spec.nbytes for spec in specs(event.given))
+        known = name not in costs.BY_ADDRESS
+        event.bytes = sum(spec.nbytes for spec in specs(event.given)) if known else 0
     return event
 
 
 def _by_name(kernel: Callable, given: tuple) -> dict[str, Any]:
-    """A compiled kernel's arguments by the names of its parameters; of another function none."""
-    function = getattr(kernel, "py_func", None)
-    return {} if function is None else dict(zip(function.__code__.co_varnames, given))
+    """A kernel's arguments by the names of its parameters; none if they are not known."""
+    code = getattr(getattr(kernel, "py_func", kernel), "__code__", None)
+    return {} if code is None else dict(zip(code.co_varnames, given))
 
 
 def _complete(events: list[Event]) -> None:

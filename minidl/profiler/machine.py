@@ -38,14 +38,14 @@ class Ceilings(NamedTuple):
 _SIZE = 1536  # of the matrices: 7 billion operations
 _GPU_SIZE = 8192
 _BYTES = 1 << 27  # of the copy: more than caches hold
-_REPEATS = 5
+_REPEATS = 10
 
 
 def ceilings(device: Device | str = "cpu") -> Ceilings:
     """Measure what ``device`` can do at best, once in a process.
 
-    On the CPU it is a product by NumPy's BLAS and a copy, both on all cores: it takes about half
-    a second and 256 MB. A GPU's are those of CuPy. ValueError for the emulator, which has none.
+    On the CPU it is a product by NumPy's BLAS and a copy, both on all cores: it takes about a
+    second and 256 MB. A GPU's are those of CuPy. ValueError for the emulator, which has none.
     """
     place = backend.device(device)
     if place.type == "emulator":
