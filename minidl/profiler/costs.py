@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from minidl.profiler.specs import Spec, specs
+from minidl.profiler.specs import specs
 
 PER_RESULT = {
     *("add", "sub", "mul", "neg", "div", "pow", "square", "reciprocal", "abs", "sigmoid", "cumsum"),
@@ -111,13 +111,19 @@ FORMULAS: dict[str, Callable[[tuple, Any], int]] = {
 
 
 def operator_flops(name: str, given: tuple, made: Any) -> int | None:
-    """The operations of an operator; None for one that is not known."""
-    if name in FORMULAS:
-        return FORMULAS[name](given, made)
-    if name in PER_INPUT:
-        return PER_INPUT[name] * given[0].size
-    return made.size if name in PER_RESULT and isinstance(made, Spec) else None
+    """The operations of an operator; None for one that is not known, and of one that failed."""
+    try:
+        if name in FORMULAS:
+            return FORMULAS[name](given, made)
+        if name in PER_INPUT:
+            return PER_INPUT[name] * given[0].size
+        return made.size if name in PER_RESULT else None
+    except _OTHERS:
+        return None
 
+
+# what a formula says of an operator that is not ours but has its name, with other arguments
+_OTHERS = AttributeError, IndexError, KeyError, TypeError, ValueError
 
 # --------------------------------------------------------------------------- changes in place
 
@@ -151,7 +157,10 @@ CHANGES: dict[str, Callable[[tuple], int]] = {
 def operator_bytes(name: str, given: tuple, made: Any) -> int:
     """The bytes that an operator reads and writes."""
     if name in CHANGES:
-        return CHANGES[name](given)
+        try:
+            return CHANGES[name](given)
+        except _OTHERS:
+            return 0
     return sum(spec.nbytes for spec in specs((given, made)))
 
 

@@ -73,7 +73,7 @@ class Watcher(Observer):
     def stop(self) -> None:
         """Note no more; ranges that are open stay unknown."""
         self.running = False
-        if self.gpu is not None:
+        if self.gpu is not None and self.gpu.open:
             self.gpu.pop_to(0)
 
     # ----------------------------------------------------------------- what the engine tells
