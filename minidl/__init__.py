@@ -3,7 +3,19 @@
 The names and arguments are PyTorch's: ``import minidl as torch`` runs a small network.
 """
 
-from minidl import accelerator, autograd, compiler, cuda, kernels, nn, ops, optim, random, utils
+from minidl import (
+    accelerator,
+    autograd,
+    compiler,
+    cuda,
+    kernels,
+    nn,
+    ops,
+    optim,
+    profiler,
+    random,
+    utils,
+)
 from minidl.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.backend import (
     CudaUnavailable,

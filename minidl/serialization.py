@@ -15,12 +15,10 @@ write is atomic: at any moment the path holds the old file or the new one.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-import secrets
 from collections import OrderedDict
 from typing import Any
 
@@ -29,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from minidl.backend import to_host
+from minidl.files import write_atomically
 from minidl.ops import from_numpy
 from minidl.tensor import Tensor
 
@@ -72,7 +71,7 @@ def save(obj: Any, path: str | os.PathLike) -> None:
             "put long rows of numbers into arrays"
         )
     metadata = {_TREE: tree, _CHECKSUM: _checksum(tree, writer.arrays)}
-    _write_atomically(os.path.realpath(path), to_bytes(writer.arrays, metadata))
+    write_atomically(path, to_bytes(writer.arrays, metadata), "the checkpoint")
 
 
 def load(path: str | os.PathLike) -> Any:
@@ -210,37 +209,3 @@ _DECODERS = {
     "tensor": lambda value, arrays: from_numpy(arrays[value]),
     "array": lambda value, arrays: arrays[value],
 }
-
-
-def _write_atomically(path: str, content: bytes) -> None:
-    """At any moment ``path`` is what it was or all of ``content``, even if power fails.
-
-    A process that is killed in the middle may leave a file ``.NAME.*.tmp``, which nobody reads.
-    """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:  # Ctrl-C too
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync_folder(folder)
-    except OSError as error:
-        reason = f"cannot write the checkpoint, {error.strerror}"
-        raise OSError(error.errno, reason, path) from None
-
-
-def _sync_folder(folder: str) -> None:
-    """Have the new name of the file on the disk as well; only POSIX opens folders."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd.graph import Leaf, Node, TensorBase, check_view, describe, wrap
-from minidl.autograd.mode import run, set_grad_enabled
+from minidl.autograd.mode import phase, run, set_grad_enabled
 
 
 def add_hook(tensor: TensorBase, hook: Callable) -> RemovableHandle:
@@ -72,7 +72,7 @@ def backward(
     roots = _roots(tensors, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        _deliver(_propagate(roots, retain))
+        phase("backward", _backward, roots, retain)
 
 
 def grad(
@@ -95,7 +95,8 @@ def grad(
             raise RuntimeError(f"grad: input {i}, {describe([tensor])}, requires no gradient")
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        found = _propagate_to({(t.node, t.output) for t in inputs}, roots, retain)
+        targets = {(t.node, t.output) for t in inputs}
+        found = phase("grad", _propagate_to, targets, roots, retain)
     results = tuple(found.get((t.node, t.output)) for t in inputs)
     missing = [i for i, result in enumerate(results) if result is None]
     if missing and not allow_unused:
@@ -183,6 +184,11 @@ class _Gradients:
         _, node = heappop(self.ages)
         gradient = self.waiting.pop(node)
         return node, gradient if node.hooks is None else _hooked(node, gradient)
+
+
+def _backward(roots: list, retain: bool) -> None:
+    """Run the rules from the roots down, and add what they find to the leaves' ``grad``."""
+    _deliver(_propagate(roots, retain))
 
 
 def _propagate(roots: list, retain: bool) -> dict[Leaf, TensorBase]:

@@ -44,6 +44,13 @@ def change(name: str, function: Callable, *args: Any) -> None:
         mode.observer.change(name, function, args)
 
 
+def phase(name: str, function: Callable, *args: Any) -> Any:
+    """``function(*args)``, a part of the program whose computations an observer sees one by one."""
+    if mode.observer is None:
+        return function(*args)
+    return mode.observer.phase(name, function, args)
+
+
 def reading(tensor: Any, how: str) -> None:
     """Tell an observer that the host is about to look at values."""
     if mode.observer is not None:

@@ -24,3 +24,7 @@ class Observer:
 
     def read(self, tensor: Any, how: str) -> None:
         """The host is about to look at the values of ``tensor``, by ``how`` ("item()")."""
+
+    def phase(self, name: str, function: Callable, args: tuple) -> Any:
+        """Return ``function(*args)``: a part of the program, which computes by calls of its own."""
+        return function(*args)

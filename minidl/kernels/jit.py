@@ -92,17 +92,19 @@ class Threaded:
 
     def __init__(self, function: Callable):
         self.__name__ = function.__name__
+        self.py_func = function  # as Numba calls it
         self.parallel = parallel_jit(function)
         self.serial = jit(_renamed(function, function.__name__ + "_serial"))
 
     def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
-        if tape.note is not None:
-            tape.note(self, (work, *args))
+        ended = None if tape.note is None else tape.note(self, (work, *args))
         if work < THREAD_WORK or _state.serial or _state.count == 1:
             self.serial(*args)
         else:
             self.parallel(*args)
+        if ended is not None:
+            ended()
 
 
 def threaded(function: Callable) -> Threaded:

@@ -33,9 +33,13 @@ Allocate = Callable[[tuple[int, ...], Any, Any], Any]
 
 
 class _Tape(threading.local):
-    """Where this thread's launches are noted; nowhere unless a plan is being made."""
+    """Where this thread's launches are noted; nowhere unless a plan or a profile is being made.
 
-    note: Callable[[Callable, tuple], None] | None = None
+    ``note(function, args)`` is called before a launch. It may return a function, which is called
+    when the launch has ended.
+    """
+
+    note: Callable[[Callable, tuple], Callable[[], None] | None] | None = None
     allocate: Allocate | None = None
     complete = True  # whether all kernels that ran were planned ones
 
@@ -73,9 +77,10 @@ def planned(kernel: Callable) -> Callable:
 
 def launch(function: Callable, *args: Any) -> None:
     """Call ``function``, which writes its results into some of ``args``."""
-    if tape.note is not None:
-        tape.note(function, args)
+    ended = None if tape.note is None else tape.note(function, args)
     function(*args)
+    if ended is not None:
+        ended()
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any, like: Any = None) -> Any:

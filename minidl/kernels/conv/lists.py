@@ -298,14 +298,14 @@ def _add_filter(places, values, count, x, sums, w, packed, dx, o, needs, offsets
 
 
 @threaded
-def is_sparse(g, sparse):
-    """Put into ``sparse[0]`` whether at most a quarter of g is not zero."""
+def is_sparse(g, found):
+    """Put into ``found[0]`` whether at most a quarter of g is not zero."""
     listed = 0
     for block in prange((g.size + BLOCK - 1) // BLOCK):
         part = g[block * BLOCK : (block + 1) * BLOCK]
         for i in range(len(part)):
             listed += part[i] != 0
-    sparse[0] = 4 * listed <= g.size
+    found[0] = 4 * listed <= g.size
 
 
 @threaded
