@@ -31,7 +31,9 @@ except ImportError:  # matplotlib is an extra
 
 def arguments(options: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+    )
     parser.add_argument(
         "--only", nargs="+", metavar="TEXT", help="workloads with one of these in their names"
     )

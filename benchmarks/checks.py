@@ -1,8 +1,11 @@
 """Whether the contenders do the same work: results that agree, and losses that stay together.
 
-Losses drift apart by rounding, the further the longer a network trains. How far is seen in
-PyTorch itself: computed in float64 from the same weights and data, its losses are what float32
-rounds, and a contender may be `_GROWTH` times as far from them as PyTorch's float32 is.
+Losses drift apart by rounding, the further the longer a network trains. How far is seen in the
+peer itself: it trains once more from weights that differ by their last bit, and a contender may
+be `_GROWTH` times as far from the peer's losses as these are. Also, now and then rounding moves
+a number across the kink of a ReLU, or decides which of two is the larger in max pooling, and a
+picture's gradient changes at once. So after `_SMOOTH` steps, in which a wrong gradient or
+update has shown already, `_KINKS` of the loss is allowed as well.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import numpy as np
 from benchmarks.worker import Digest
 
 _GROWTH = 10.0
-_FLOOR = 1e-6  # of the loss, for where PyTorch's own rounding happens to cancel
+_FLOOR = 1e-5  # of the loss, for the first steps: sums in another order
+_SMOOTH = 3
+_KINKS = 1e-3
 _RESULT = 1e-3  # of a result's norm: sums of thousands of float32 numbers in another order
 
 Check = dict[str, object]
@@ -20,14 +25,16 @@ Check = dict[str, object]
 allowed one, None where that is not finite."""
 
 
-def compare_losses(losses: dict[str, list[float]], exact: list[float]) -> list[Check]:
-    """A check of each contender's losses, PyTorch's among them, against the exact ones."""
-    exactly = np.array(exact)
-    rounding = np.maximum.accumulate(np.abs(np.array(losses["PyTorch"]) - exactly))
-    allowed = _FLOOR * np.abs(exactly) + _GROWTH * rounding
+def compare_losses(losses: dict[str, list[float]], peer: str, nudged: list[float]) -> list[Check]:
+    """A check of each contender's losses against the peer's; ``nudged`` are from other last bits."""
+    expected = np.array(losses[peer])
+    rounding = np.maximum.accumulate(np.abs(np.array(nudged) - expected))
+    floor = np.where(np.arange(len(expected)) < _SMOOTH, _FLOOR, _KINKS)
+    allowed = floor * np.abs(expected) + _GROWTH * rounding
     return [
-        _check(name, np.max(np.abs(np.array(own) - exactly) / allowed), len(own))
+        _check(name, np.max(np.abs(np.array(own) - expected) / allowed), len(own))
         for name, own in losses.items()
+        if name != peer
     ]
 
 

@@ -21,21 +21,22 @@ def batches(size: int, count: int = 8) -> list[tuple[np.ndarray, np.ndarray]]:
     """``count`` different batches of pictures (size, 3, 32, 32) in [0, 1) and labels (size,)."""
     rng = np.random.default_rng(1)
     return [
-        (rng.random((size, 3, 32, 32), np.float32), rng.integers(0, 10, size))
-        for _ in range(count)
+        (rng.random((size, 3, 32, 32), np.float32), rng.integers(0, 10, size)) for _ in range(count)
     ]
 
 
-def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def parameter(name: str, shape: tuple[int, ...], nudged: bool = False) -> np.ndarray:
     """A network's initial parameter, which depends on its name and shape alone.
 
     Filters and matrices are scaled as for ReLU; scales of normalisations are about 1 and biases
-    about 0.
+    about 0. ``nudged`` numbers are the next ones that float32 has.
     """
     numbers = normal(*shape, seed=zlib.crc32(name.encode()))
     if len(shape) > 1:
-        return numbers * np.float32(np.sqrt(2 / np.prod(shape[1:])))
-    return numbers * np.float32(0.1) + np.float32(name.endswith("weight"))
+        numbers *= np.float32(np.sqrt(2 / np.prod(shape[1:])))
+    else:
+        numbers = numbers * np.float32(0.1) + np.float32(name.endswith("weight"))
+    return np.nextafter(numbers, np.float32(9), dtype=np.float32) if nudged else numbers
 
 
 def pictures(count: int) -> np.ndarray:

@@ -11,9 +11,9 @@ _HEADER = (
     "workload",
     "minidl",
     "peer",
-    "times the peer's speed (range)",
-    "torch.compile's",
-    "JAX's",
+    "x peer (range)",
+    "x torch.compile",
+    "x JAX",
     "of ceiling",
     "target",
 )
@@ -86,7 +86,7 @@ def wanted(target: dict, unit: str) -> str:
     if target["above"] is not None:
         return f"peer + {target['above']:g} {unit} at most"
     aim = "" if target["aim"] is None else f", aim {target['aim']:g}"
-    return f"{target['times']:g}{aim}"
+    return f"{target['times']:g} x{aim}"
 
 
 def _number(value: float) -> str:
@@ -99,7 +99,8 @@ def _aligned(lines: list[tuple[str, ...]]) -> str:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
         for line in lines
     ]
-    return "\n".join([rows[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *rows[1:]])
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([rows[0], rule, *rows[1:]])
 
 
 def _ceilings(rates: dict[str, float]) -> str:

@@ -126,9 +126,7 @@ class _Desk:
         self.library = library
         self.work: dict[str, Callable] = {}
 
-    def prepare(
-        self, contender: str, kind: str, options: dict, calls: int, seconds: float
-    ) -> list:
+    def prepare(self, contender: str, kind: str, options: dict, calls: int, seconds: float) -> list:
         """Make the work and call it until all is compiled and warm; the first results' digests.
 
         ``calls`` is of how many calls; there are more, until so many seconds are over.

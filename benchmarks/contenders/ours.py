@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Ours(TorchLike):
     """minidl's kernels, layers and input pipeline."""
 
     library = minidl
-    networks = {
+    networks: ClassVar = {
         "article": ArticleNet,
         "fast": fast_net,
         "resnet18": lambda: models.resnet18(10),
@@ -66,9 +67,7 @@ class Ours(TorchLike):
 
     def loader(self, count: int, batch: int, workers: int) -> Callable:
         """An epoch of the loader: shuffled, flipped, rotated and put into batches."""
-        loader = DataLoader(
-            _pictures(count), batch_size=batch, shuffle=True, num_workers=workers
-        )
+        loader = DataLoader(_pictures(count), batch_size=batch, shuffle=True, num_workers=workers)
 
         def run() -> None:
             for _ in loader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -35,7 +35,7 @@ class PyTorch(TorchLike):
     """PyTorch as it comes."""
 
     library = torch
-    networks = {
+    networks: ClassVar = {
         "article": article_torch.Net,
         "fast": _fast_net,
         "resnet18": lambda: _resnet.resnet18(10),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class TorchLike:
     """
 
     library: ModuleType
-    networks: dict[str, Callable[[], Any]]
+    networks: ClassVar[dict[str, Callable[[], Any]]]
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -41,9 +41,9 @@ class TorchLike:
 
     # ------------------------------------------------------------------ networks
 
-    def training_step(self, network: str, batch: int, dtype: str = "float32") -> Callable:
+    def training_step(self, network: str, batch: int, nudged: bool = False) -> Callable:
         """Forward, backward and update by SGD with momentum, on another batch each time."""
-        model = self._model(network).to(getattr(self.library, dtype))
+        model = self._model(network, nudged)
         optimizer = self.library.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
         criterion = self.library.nn.CrossEntropyLoss()
         loss_of = self.compiled_loss(lambda pictures, labels: criterion(model(pictures), labels))
@@ -57,7 +57,7 @@ class TorchLike:
 
         step = self.compiled_step(step)
         batches = itertools.cycle(
-            (self._tensor(pictures.astype(dtype, copy=False)), self._tensor(labels))
+            (self._tensor(pictures), self._tensor(labels))
             for pictures, labels in data.batches(batch)
         )
         return lambda: step(*next(batches)).item()
@@ -140,14 +140,15 @@ class TorchLike:
     def _variable(self, shape: tuple, seed: int = 0) -> Any:
         return self.library.tensor(data.normal(*shape, seed=seed), requires_grad=True)
 
-    def _model(self, network: str) -> Any:
-        return self._filled(self.networks[network]())
+    def _model(self, network: str, nudged: bool = False) -> Any:
+        return self._filled(self.networks[network](), nudged)
 
-    def _filled(self, module: Any) -> Any:
+    def _filled(self, module: Any, nudged: bool = False) -> Any:
         """The module with the parameters that every library starts from."""
         with self.library.no_grad():
             for name, parameter in module.named_parameters():
-                parameter.copy_(self._tensor(data.parameter(name, tuple(parameter.shape))))
+                numbers = data.parameter(name, tuple(parameter.shape), nudged)
+                parameter.copy_(self._tensor(numbers))
         return module
 
     def _forward_and_backward(self, function: Callable, variables: list) -> Callable:

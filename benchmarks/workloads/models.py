@@ -26,7 +26,7 @@ def _training(
 
 
 WORKLOADS = [
-    _training("recipe fast", "fast", 128, 20),
-    _training("ResNet-18", "resnet18", 32, 10, _both(0.7)),
-    _training("VGG-11 without dropout", "vgg11", 32, 5, _both(0.7)),
+    _training("recipe fast", "fast", 128, 10),
+    _training("ResNet-18", "resnet18", 32, 3, _both(0.7)),
+    _training("VGG-11 without dropout", "vgg11", 32, 3, _both(0.7)),
 ]
