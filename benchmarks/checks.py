@@ -26,7 +26,10 @@ allowed one, None where that is not finite."""
 
 
 def compare_losses(losses: dict[str, list[float]], peer: str, nudged: list[float]) -> list[Check]:
-    """A check of each contender's losses against the peer's; ``nudged`` are from other last bits."""
+    """A check of each contender's losses against the peer's.
+
+    ``nudged`` are the peer's from weights that differ by their last bit.
+    """
     expected = np.array(losses[peer])
     rounding = np.maximum.accumulate(np.abs(np.array(nudged) - expected))
     floor = np.where(np.arange(len(expected)) < _SMOOTH, _FLOOR, _KINKS)

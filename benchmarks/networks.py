@@ -12,18 +12,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution with square filters, or a linear layer (``size`` and ``kernel`` 1)."""
+    """A convolution with square filters, or a linear layer, whose ``kernel`` is 0.
+
+    ``size`` is the height and width of the result.
+    """
 
     inputs: int
     outputs: int
-    kernel: int = 1
+    kernel: int = 0
     size: int = 1
-    """Height and width of the result."""
 
     @property
     def multiply_adds(self) -> int:
         """For one picture, forward."""
-        return self.inputs * self.outputs * self.kernel**2 * self.size**2
+        return self.inputs * self.outputs * max(self.kernel, 1) ** 2 * self.size**2
 
 
 def _resnet18() -> list[Layer]:
@@ -77,6 +79,6 @@ def shapes(network: str) -> list[tuple[int, ...]]:
     """The shapes of the filters and matrices, and of one bias for each."""
     found: list[tuple[int, ...]] = []
     for layer in LAYERS[network]:
-        square = (layer.kernel, layer.kernel) if layer.kernel > 1 else ()
+        square = (layer.kernel, layer.kernel) if layer.kernel else ()
         found += [(layer.outputs, layer.inputs, *square), (layer.outputs,)]
     return found

@@ -17,6 +17,7 @@ from benchmarks import summary
 _COLOURS = {"minidl": "#4c86c6", "minidl compiled": "#e08a3c"}
 _OTHERS = {"torch.compile": ("D", "#7a5195"), "JAX": ("o", "#3a9a63")}
 _ROW = 0.21  # inches
+_ONE_COLUMN = 30  # rows
 _HEADING = 1.8  # rows: a family's title and axis
 
 
@@ -48,10 +49,12 @@ def _rows_of(column: list[list[dict]]) -> float:
 def _columns(rows: list[dict]) -> list[list[list[dict]]]:
     """The families, in two columns of about the same height if there are many."""
     families = [list(group) for _, group in groupby(rows, key=lambda row: row["family"])]
-    left: list[list[dict]] = []
-    while families and 2 * sum(map(len, left)) + len(families[0]) <= len(rows):
-        left.append(families.pop(0))
-    return [column for column in (left, families) if column]
+    columns: list[list[list[dict]]] = [[], []] if len(rows) > _ONE_COLUMN else [[]]
+    for family in sorted(families, key=len, reverse=True):
+        min(columns, key=_rows_of).append(family)
+    for column in columns:
+        column.sort(key=families.index)
+    return sorted(columns, key=lambda column: families.index(column[0]))
 
 
 def _ratio(row: dict, name: str) -> float | None:
@@ -123,10 +126,10 @@ def _marks(axes: Axes, y: int, row: dict, rates: dict[str, float]) -> None:
     """The other libraries, the targets and the ceiling."""
     for name, (marker, colour) in _OTHERS.items():
         if ratio := _ratio(row, name):
-            axes.plot(ratio, y, marker, color=colour, markersize=3.5, zorder=6)
+            axes.plot(ratio, y, marker, color=colour, markersize=3.5, zorder=8)
     for target in row["targets"]:
         if target["times"]:
-            axes.plot(target["times"], y, "|", color="#c0273d", markersize=9, mew=1.8, zorder=6)
+            axes.plot(target["times"], y, "|", color="#c0273d", markersize=9, mew=1.8, zorder=8)
     if ceiling := _ceiling(row, rates):
         axes.plot((ceiling, ceiling), (y - 0.42, y + 0.42), color="black", linewidth=1.2, zorder=3)
 

@@ -100,6 +100,8 @@ class _Process:
 
 def serve(pipe: Connection, library: str) -> None:
     """What the process does until its pipe is closed."""
+    # the libraries' own processes start as they do in any program, not as this one did
+    multiprocessing.set_start_method(None, force=True)
     desk = _Desk(library)
     while True:
         try:

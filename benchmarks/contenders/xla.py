@@ -131,7 +131,7 @@ def _article_parameters(network: str) -> dict[str, Any]:
         raise ValueError(f"{network} is not written for JAX")
     parameters = {}
     for name, layer in zip(_NAMES, LAYERS[network], strict=True):
-        square = (layer.kernel, layer.kernel) if name.startswith("conv") else ()
+        square = (layer.kernel, layer.kernel) if layer.kernel else ()
         shapes = {"weight": (layer.outputs, layer.inputs, *square), "bias": (layer.outputs,)}
         for key, shape in shapes.items():
             full = f"{name}.{key}"
