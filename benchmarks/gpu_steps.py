@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minidl
 from benchmarks.gpu_work import Sizes, Work, peer_available, torch
+from benchmarks.twins import on_torch
 from examples.cifar_cnn import ArticleNet
 from minidl.vision.models import resnet
 
@@ -26,7 +25,9 @@ def training_steps(place: str, sizes: Sizes) -> Iterator[Work]:
         ours = _step(minidl, ArticleNet(), place, batch)
         yield _work(f"article network, training step, batch {batch}", ours, theirs)
     batch = sizes.resnet_batch
-    theirs = _step(torch, on_torch(resnet).resnet18(10), "cuda", batch) if with_peer else None
+    theirs = None
+    if with_peer:
+        theirs = _step(torch, on_torch(resnet.__file__).resnet18(10), "cuda", batch)
     ours = _step(minidl, resnet.resnet18(10), place, batch)
     yield _work(f"ResNet-18, training step, batch {batch}", ours, theirs)
 
@@ -50,11 +51,3 @@ def _step(library: Any, model: Any, place: str, batch: int) -> Callable:
         optimizer.step()
 
     return step
-
-
-def on_torch(module: types.ModuleType) -> types.ModuleType:
-    """The module's own source with PyTorch in minidl's place: the same network."""
-    twin = types.ModuleType("twin")
-    source = Path(module.__file__).read_text()
-    exec(source.replace("from minidl import nn", "from torch import nn"), vars(twin))
-    return twin

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 from datetime import date
 from pathlib import Path
+
+_LIBRARIES = ("numpy", "numba", "torch", "jax", "pillow")
 
 
 def describe() -> str:
@@ -13,6 +16,17 @@ def describe() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = platform.python_version()
     return f"{_processor()}, {cores} cores, Python {python}, {date.today().isoformat()}"
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that take part and are installed."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def _processor() -> str:

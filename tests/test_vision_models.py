@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minidl
-from benchmarks.gpu_steps import on_torch
+from benchmarks.twins import on_torch
 from minidl.vision import models
 
 FAMILIES = {
@@ -19,7 +19,7 @@ FAMILIES = {
 def test_equals_torch(torch, name):
     # in double precision: with few values, batch norm makes much of every rounding error
     ours = getattr(models, name)(num_classes=10).double()
-    theirs = getattr(on_torch(FAMILIES[name]), name)(num_classes=10).double()
+    theirs = getattr(on_torch(FAMILIES[name].__file__), name)(num_classes=10).double()
     for model in (ours, theirs):  # dropout draws different numbers
         for layer in getattr(model, "classifier", ()):
             layer.p = 0.0
