@@ -14,6 +14,9 @@ from typing import Any
 class Observer:
     """Lets everything pass; a subclass does something about it."""
 
+    recording = False
+    """Whether it wants each computation itself, not a repetition of recorded ones."""
+
     def call(self, name: str, function: Callable, args: tuple, options: dict[str, Any]) -> Any:
         """Return ``function(*args, **options)``: new arrays (or, of a generator, numbers)."""
         return function(*args, **options)

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from minidl.autograd import change, run
 from minidl.backend import device_of, is_array, xp
 from minidl.compiler.fusion import fuse
 from minidl.compiler.memory import Allocations, root
@@ -44,6 +46,8 @@ class Plan:
         and those of the gradients.
     replay : function
         That function.
+    observed : function
+        The same, which tells the thread's observer of the calls; launches tell by themselves.
     memory : int
         The bytes that its arrays take.
     launches, calls : int
@@ -58,7 +62,8 @@ class Plan:
         layout = _Layout(trace, allocations, draft.launched)
         arguments = [layout.arguments[value] for value in trace.inputs]
         self.source = layout.program.source("replay", arguments)
-        self.replay = layout.program.compiled("replay", self.source)
+        self.replay = layout.program.compiled("replay", self.source, {})
+        self.observed = layout.program.compiled("replay", self.source, layout.told)
         self.memory = allocations.size
         self.launches, self.calls = layout.launches, layout.whole
         self.fixed_gradients = [layout.fixed.get(value) for _, value in trace.gradients]
@@ -87,6 +92,7 @@ class _Layout:
         self.changing: dict[int, Value] = {}
         self.lines_of: dict[int, list[int]] = defaultdict(list)  # by memory's root
         self.launches = self.whole = 0
+        self.told: dict[str, Callable] = {}  # calls as a whole that tell the thread's observer
         self.arguments: dict[Value, str] = {}
         for value in trace.inputs:
             self._vary(value, "input")
@@ -150,7 +156,9 @@ class _Layout:
     def _write_whole(self, call: Call) -> None:
         given = [self._text(arg) for arg in call.args]
         given += [f"{key}={self._text(value)}" for key, value in call.options.items()]
-        text = f"{self.program.constant(call.function, call.name)}({', '.join(given)})"
+        function = self.program.constant(call.function, call.name)
+        self.told[function] = partial(change if call.changes else run, call.name, call.function)
+        text = f"{function}({', '.join(given)})"
         made = list(call.makes())
         for value in made:
             self._vary(value, call.name)

@@ -89,10 +89,11 @@ class Program:
             body += run
         return "\n".join([*parts, _function(name, arguments, body)])
 
-    def compiled(self, name: str, source: str) -> Callable:
-        """The function ``name`` that ``source`` defines."""
-        exec(compile(source, "<a plan of minidl>", "exec"), self.constants)
-        return self.constants[name]
+    def compiled(self, name: str, source: str, others: dict[str, Any]) -> Callable:
+        """The function ``name`` that ``source`` defines, with ``others`` for some constants."""
+        space = {**self.constants, **others}
+        exec(compile(source, "<a plan of minidl>", "exec"), space)
+        return space[name]
 
 
 def _function(name: str, arguments: list[str], lines: list[str]) -> str:

@@ -37,6 +37,8 @@ class Recorder(Observer):
     Use it as ``with observed_by(recorder): result = step(...)``, then call `finish`.
     """
 
+    recording = True
+
     def __init__(self, inputs: list[Any]):
         tensors = [t for t in gc.get_objects() if issubclass(type(t), TensorBase)]
         self.owners: dict[int, list] = defaultdict(list)
@@ -95,7 +97,7 @@ class Recorder(Observer):
         if isinstance(leaf, Drawn):
             return leaf.value
         if isinstance(leaf, Spec):
-            return leaf.alone()  # not with the graph behind it
+            return Spec(leaf)  # and not the graph behind it
         if not is_array(leaf):
             return leaf
         value = self.known.get(id(leaf))

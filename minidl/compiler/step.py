@@ -43,7 +43,7 @@ class CompiledStep:
         self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if mode.observer is not None:  # it is a part of what another one watches
+        if mode.observer is not None and mode.observer.recording:  # as a part of another step
             return self.function(*args, **kwargs)
         with self._lock:
             tensors, key = _described(args, kwargs)
@@ -189,7 +189,8 @@ class _Recording:
 
     def repeat(self, tensors: list) -> Any:
         """The step once more, on these tensors."""
-        arrays, gradients = self.plan.replay(*[tensor.array for tensor in tensors])
+        replay = self.plan.replay if mode.observer is None else self.plan.observed
+        arrays, gradients = replay(*[tensor.array for tensor in tensors])
         computed = iter(gradients)
         for leaf, gradient in self.gradients:
             if gradient is not None:

@@ -66,6 +66,10 @@ class Watcher(Observer):
         self.running = True
 
     @property
+    def recording(self) -> bool:
+        return self.inner is not None and self.inner.recording
+
+    @property
     def device(self) -> str:
         """Where it was computed: "cuda", "emulator" or, if no array was on either, "cpu"."""
         return min(self.kinds, default="cpu")
