@@ -166,7 +166,7 @@ class _Layout:
             text = f"{target(call.result, self.program.variables)} = {text}"
         self._emit(text, leaves((self._arrays(call.args), self._arrays(call.options))))
         for value in made:
-            if is_array(value.array) and value.array.ndim == 0:  # NumPy returns scalars
+            if type(value.array) is np.ndarray and value.array.ndim == 0:  # NumPy returns scalars
                 name = self.program.variables[value]
                 self._emit(f"{name} = asarray({name})", ())
         self.whole += 1
