@@ -206,7 +206,7 @@ def test_a_kernel_for_all_gradients_stands_in_for_the_rules():
 
     @product.vjp_kernel
     def _(g, y, a, b, wanted):
-        calls.append((type(y), type(a), type(b), wanted))
+        calls.append((*(isinstance(each, Spec) for each in (y, a, b)), wanted))
         return (g * b if wanted[0] else None), (g * a if wanted[1] else None)
 
     x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
@@ -214,8 +214,8 @@ def test_a_kernel_for_all_gradients_stands_in_for_the_rules():
     product(minidl.ones(2, dtype=minidl.float64), w).sum().backward()
     assert x.grad.tolist() == [3.0, 4.0] and w.grad.tolist() == [2.0, 3.0]
     first, second = calls
-    assert first == (Spec, np.ndarray, np.ndarray, (True, True))
-    assert second == (Spec, np.ndarray, Spec, (False, True))
+    assert first == (True, False, False, (True, True))
+    assert second == (True, False, True, (False, True))
     (slope,) = grad(product(x, x).sum(), x, create_graph=True)
     assert grad(slope.sum(), x)[0].tolist() == [2.0, 2.0]
     assert len(calls) == 2  # rules are what is differentiated, and they run no kernel of others

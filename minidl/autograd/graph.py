@@ -96,6 +96,10 @@ class Spec:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def alone(self) -> Spec:
+        """The shape and dtype of it, whatever else it is."""
+        return Spec(self)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):
             return NotImplemented

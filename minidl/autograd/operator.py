@@ -236,10 +236,7 @@ class Op:
         return found
 
     def differentiate_at_once(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        arrays = [
-            a.array if isinstance(a, TensorBase) else Spec(a) if type(a) is Edge else a
-            for a in node.args
-        ]
+        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
         wanted = [False] * len(self.rules)
         for edge in edges:
             wanted[edge.position] = True
