@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -600,6 +601,22 @@ def test_a_trace_is_written_whole_or_not_at_all(training, tmp_path, monkeypatch)
     prof.export_chrome_trace(path)
     events = json.loads(path.read_text())["traceEvents"]
     assert events and not any("shapes" in event["args"] for event in events)
+
+
+def test_the_example_of_the_docs_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "profiler.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    threads = minidl.kernels.get_num_threads()
+    try:
+        exec(example.replace("range(10)", "range(1)"), {})
+    finally:
+        minidl.set_num_threads(threads)
+    printed = capsys.readouterr().out
+    shown = page.split("```\n")[2]
+    assert "conv.flat.correlate" in printed and (tmp_path / "trace.json").exists()
+    heads = [line for line in shown.splitlines() if line.startswith(("name ", "range "))]
+    assert len(heads) == 2 and all(head.split()[0] in printed for head in heads)
 
 
 # --------------------------------------------------------------------------- errors
