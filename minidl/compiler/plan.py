@@ -34,6 +34,7 @@ from minidl.compiler.program import (
 from minidl.compiler.structure import leaves, mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.kernels.launch import noting
+from minidl.ops.operands import quiet
 
 
 class Plan:
@@ -62,8 +63,9 @@ class Plan:
         layout = _Layout(trace, allocations, draft.launched)
         arguments = [layout.arguments[value] for value in trace.inputs]
         self.source = layout.program.source("replay", arguments)
-        self.replay = layout.program.compiled("replay", self.source, {})
-        self.observed = layout.program.compiled("replay", self.source, layout.told)
+        # operators silence NumPy's warnings, and launches are repeated without their operators
+        self.replay = quiet(layout.program.compiled("replay", self.source, {}))
+        self.observed = quiet(layout.program.compiled("replay", self.source, layout.told))
         self.memory = allocations.size
         self.launches, self.calls = layout.launches, layout.whole
         self.fixed_gradients = [layout.fixed.get(value) for _, value in trace.gradients]

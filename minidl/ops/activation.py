@@ -91,12 +91,14 @@ def _composed(input: Any, bias: Any, name: str, parameters: tuple[float, ...]) -
 
 
 @fused(reference=_composed)
+@planned
 def _activation(input, bias, name, parameters):
     """The function ``name`` of x + bias, by channel of (N, C, ...)."""
     return kernels.activation(floating(input), bias, name, parameters), None
 
 
 @_activation.backward("input", "bias")
+@planned
 def _(g, _residuals, input, bias, name, parameters):
     g_x = kernels.activation_grad(g, input, bias, name, parameters)
     if bias is None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import float16, float32, get_default_dtype, is_array, result_type
+from minidl.kernels.launch import contiguous
 
 _NUMBERS = frozenset((int, float, bool))
 
@@ -75,7 +76,10 @@ def floating(x: Any) -> Any:
     """An array or NumPy scalar as floating point: integers take the default dtype."""
     if not is_array(x) and not isinstance(x, np.generic):
         raise TypeError(f"wants a tensor, got {type(x).__name__}")
-    return x if x.dtype.kind == "f" else x.astype(get_default_dtype())
+    if x.dtype.kind == "f":
+        return x
+    default = get_default_dtype()
+    return contiguous(x, default) if is_array(x) else x.astype(default)
 
 
 def fractional(x: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from minidl import kernels
 from minidl.autograd import TensorBase, op
 from minidl.backend import bool_, int64, xp
+from minidl.kernels.launch import planned
 from minidl.ops.arithmetic import div
 from minidl.ops.comparison import eq, maximum, minimum, where
 from minidl.ops.creation import eye
@@ -59,6 +60,7 @@ def _total_dtype(x: Any, dtype: Any) -> Any:
 
 
 @op
+@planned
 @quiet
 def sum(input, dim=None, keepdim=False, dtype=None):
     """The sum; of integers and booleans it is int64 unless ``dtype`` says otherwise."""
@@ -85,6 +87,7 @@ sum_to_size.vjp(lambda g, _y, _x, _size: expand(g, _x.shape))
 
 
 @op
+@planned
 @quiet
 def mean(input, dim=None, keepdim=False, dtype=None):
     """The arithmetic mean; of no elements it is NaN."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import op
+from minidl.kernels.launch import planned
 from minidl.ops.elementwise import exp
 from minidl.ops.operands import fractional
 from minidl.ops.reduce import sum
@@ -13,11 +14,13 @@ from minidl.ops.shape import axis_of
 
 
 @op
+@planned
 def _softmax(input, dim):
     return kernels.softmax(fractional(input), axis_of(dim, input.ndim))
 
 
 @op
+@planned
 def _softmax_grad(grad, y, dim):
     """The gradient of x, given that of y = softmax(x)."""
     return kernels.softmax_grad(grad, y, axis_of(dim, y.ndim))
@@ -33,11 +36,13 @@ _softmax_grad.vjp(
 
 
 @op
+@planned
 def _log_softmax(input, dim):
     return kernels.log_softmax(fractional(input), axis_of(dim, input.ndim))
 
 
 @op
+@planned
 def _log_softmax_grad(grad, y, dim):
     """The gradient of x, given that of y = log_softmax(x)."""
     return kernels.log_softmax_grad(grad, y, axis_of(dim, y.ndim))

@@ -64,12 +64,14 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     return c
 
 
+@planned
 def linear(x: Any, w: Any, bias: Any | None, relu: bool) -> Any:
     """See `minidl.kernels.matmul.reference.linear`."""
     y = matmul(x, w.T, bias)
     return activation.relu(y) if relu else y
 
 
+@planned
 def linear_grad(
     g: Any, y: Any | None, x: Any | None, w: Any | None, wanted: tuple[bool, bool, bool]
 ) -> tuple[Any | None, Any | None, Any | None]:
