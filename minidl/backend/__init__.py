@@ -39,5 +39,8 @@ from minidl.backend.dtype import (
     set_default_dtype,
     uint8,
 )
+from minidl.backend.heap import keep_freed_memory
 from minidl.backend.memory import OutOfMemoryError, memory_errors, out_of_memory
 from minidl.backend.transfer import is_pinned, pinned, to_gpu
+
+keep_freed_memory()
