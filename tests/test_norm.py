@@ -5,6 +5,7 @@ import pytest
 
 import minidl
 from minidl import kernels
+from minidl.kernels.launch import noting
 from minidl.kernels.norm import cpu, reference
 
 SHAPES = [(4, 3, 5, 5), (7, 3), (2, 3, 4), (2, 5, 20, 30)]
@@ -182,3 +183,42 @@ def test_half_precision():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(minidl.zeros(2, 3, 4))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (5, 5)], ids=str)
+@pytest.mark.parametrize("groups", [1, 4], ids=["one group", "groups"])
+def test_launches_alone_repeat_a_kernel(size, groups):
+    """Of many channels, in several blocks where rows are short."""
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, 7, 600, *size)).astype(np.float32)
+    weight, bias = rng.standard_normal((2, 600)).astype(np.float32)
+    moments = kernels.normalize(x, weight, bias, 1e-5)[1:]
+    by_group = kernels.group_normalize(x, weight, bias, groups, 1e-5)[1:]
+    for kernel, args in (
+        (kernels.normalize, (x, weight, None, 1e-5)),
+        (kernels.normalize_grad, (g, x, moments[0], moments[2], weight)),
+        (kernels.scale_shift, (x, weight, bias)),
+        (kernels.channel_dot, (g, x)),
+        (kernels.group_normalize, (x, None, bias, groups, 1e-5)),
+        (kernels.group_normalize_grad, (g, x, *by_group, weight, groups)),
+    ):
+        memory = []
+
+        def allocate(shape, dtype, _like, memory=memory):
+            memory.append(np.empty(shape, dtype))
+            return memory[-1]
+
+        expected = kernel.reference(*args)
+        with noting(allocate) as notes:
+            found = kernel(*args)
+        assert notes.complete
+        for array in memory:  # which others may have used since
+            array.fill(np.nan)
+        for function, arguments in notes.launches:
+            function(*arguments)
+        for one, other in zip(_several(found), _several(expected)):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def _several(results):
+    return results if isinstance(results, tuple) else (results,)

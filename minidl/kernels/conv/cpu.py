@@ -124,10 +124,9 @@ def conv2d_relu_max_pool2d_grad(
     how = stride, padding, dilation, groups
     if not _covered(g, x, w):
         return unplanned(reference.conv2d_relu_max_pool2d_grad, g, code, x, w, *how, needs)
-    by_patches = wide.suits(w.shape, groups)
-    if by_patches or not sparse.suits(w.shape, how):
+    if not sparse.suits(w.shape, how):
         size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-        grads = _wide_grads if by_patches else _dense_grads
+        grads = _wide_grads if wide.suits(w.shape, groups) else _dense_grads
         return grads(pooled.spread(g, code, size), x, w, x.shape, w.shape, how, needs)
     shapes = x.shape, w.shape, (len(w),)
     results = tuple(empty(s, g.dtype) if n else None for s, n in zip(shapes, needs))

@@ -5,7 +5,9 @@ Who serves a convolution follows from its shapes, the first that suits:
 1. this file, if there are no groups and at least `CHANNELS` channels and filters, for 3x3
    filters `FEW`: by Winograd's way where the filter is 3x3 and stride and dilation are 1, unless
    its tiles would be mostly empty, and by patches elsewhere;
-2. the flat correlation (`minidl.kernels.conv.flat`), whatever the shapes.
+2. the roads of `minidl.kernels.conv.cpu`, which are right whatever the shapes.
+
+Arrays are float32 or float64, and not empty.
 
 An input gradient is a correlation of the result's gradient, one for each remainder of the
 stride (`minidl.kernels.conv.phases`). Taps that meet nothing but padding are left out: on
