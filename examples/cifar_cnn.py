@@ -203,6 +203,8 @@ class Run:
         self.test_loader = DataLoader(testset, 500, **fetching)
         self.optimizer, self.schedule = recipe.optimizer(self.model, self.epochs * len(self.loader))
         self.criterion = nn.CrossEntropyLoss()
+        # not yet on a GPU, where compiled steps wait for their first run
+        self.learn = self._learn if self.device.type == "cuda" else minidl.compile(self._learn)
         self.settings = {
             "recipe": args.recipe,
             "epochs": self.epochs,
@@ -306,13 +308,17 @@ class Run:
 
     def step(self, pictures: minidl.Tensor, labels: minidl.Tensor) -> None:
         """One step of the optimizer."""
+        logits, loss = self.learn(pictures, labels)
+        self.schedule.step()
+        self.totals.add(logits, loss, labels)
+
+    def _learn(self, pictures: minidl.Tensor, labels: minidl.Tensor) -> tuple:
         self.optimizer.zero_grad()
         logits = self.model(pictures)
         loss = self.criterion(logits, labels)
         loss.backward()
         self.optimizer.step()
-        self.schedule.step()
-        self.totals.add(logits, loss, labels)
+        return logits, loss
 
     def evaluate(self) -> np.ndarray:
         """The confusion matrix on the test pictures: rows are true classes."""
