@@ -108,15 +108,19 @@ class Guards:
 
     def __init__(self, guards: Iterable[Guard]):
         self.all = list(guards)
-        self._slow = [guard for guard in self.all if guard.contents is not None]
         self._fast = [(g.get, g.key, g.value, g) for g in self.all]
+        self._empty = [g for g in self.all if g.contents == []]  # most are lists of hooks
+        self._filled = [g for g in self.all if g.contents]
 
     def changed(self) -> Guard | None:
         """The first guard that does not hold, if any; asked before every repetition."""
         for get, key, value, guard in self._fast:
             if get(key) is not value and not guard.holds():
                 return guard
-        for guard in self._slow:
+        for guard in self._empty:
+            if guard.value:
+                return guard
+        for guard in self._filled:
             if not guard.holds():
                 return guard
         return None
