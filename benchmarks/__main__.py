@@ -28,6 +28,8 @@ try:
 except ImportError:  # matplotlib is an extra
     plot = None
 
+_BUDGET = 570.0  # on two cores that do nothing else, everything is measured by then
+
 
 def arguments(options: list[str] | None) -> argparse.Namespace:
     """The command line."""
@@ -40,6 +42,12 @@ def arguments(options: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument(
         "--seconds", type=float, default=0.2, help="of work a round (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=_BUDGET,
+        help="seconds after which no other workload is begun (default: %(default)g)",
     )
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
     parser.add_argument("--plot", type=Path, help="draw the ratios into this file")
@@ -71,11 +79,14 @@ def chosen(only: list[str] | None, data: Path | None) -> list[Workload]:
     ]
 
 
-def run(workloads: list[Workload], effort: Effort) -> dict:
-    """Measure everything, with a progress bar."""
-    start, rows = time.monotonic(), []
+def run(workloads: list[Workload], effort: Effort, budget: float) -> dict:
+    """Measure everything, with a progress bar; what the budget leaves no time for is named."""
+    start, rows, left_out = time.monotonic(), [], []
     with Workers() as workers, tqdm(workloads, unit="workload", file=sys.stderr) as bar:
         for workload in bar:
+            if time.monotonic() - start > budget:
+                left_out.append(workload.name)
+                continue
             bar.set_description(workload.name)
             rows.append(measure(workload, workers, effort))
     return {
@@ -85,6 +96,7 @@ def run(workloads: list[Workload], effort: Effort) -> dict:
         "seconds": time.monotonic() - start,
         "ceilings": summary.ceilings(rows),
         "rows": rows,
+        "left_out": left_out,
     }
 
 
@@ -95,7 +107,7 @@ def main(options: list[str] | None = None) -> int:
     if args.list:
         print("\n".join(workload.name for workload in workloads))
         return 0
-    page = run(workloads, Effort(args.rounds, args.seconds))
+    page = run(workloads, Effort(args.rounds, args.seconds), args.budget)
     print(table.text(page))
     if args.json:
         args.json.write_text(json.dumps(page, indent=1) + "\n")

@@ -31,6 +31,7 @@ def text(page: dict) -> str:
         _ceilings(rates),
         *_notes(page["rows"]),
         *_skipped(page["rows"]),
+        f"Not measured, time was up: {', '.join(page['left_out'])}." if page["left_out"] else "",
         *(f"**DISAGREES** {line}" for line in summary.disagreements(page["rows"])),
         *(f"**FAILED** {line}" for _, line in summary.failures(page["rows"])),
     ]

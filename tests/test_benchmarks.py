@@ -28,7 +28,8 @@ def row(figures, unit="ms", count=1, peer="PyTorch", targets=(), **more):
 def page(*rows):
     """A page of these rows."""
     rates = summary.ceilings(rows)
-    return {"machine": "a machine", "versions": {"x": "1"}, "ceilings": rates, "rows": list(rows)}
+    made = {"machine": "a machine", "versions": {"x": "1"}, "ceilings": rates}
+    return made | {"rows": list(rows), "left_out": []}
 
 
 def tiny_product(**options):
@@ -270,6 +271,12 @@ def test_losses_that_disagree_make_the_command_fail(torch, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert "WRONG: tiny step: minidl's losses of 4 steps disagree" in err
     assert "DISAGREES" in out
+
+
+def test_what_the_budget_leaves_out_is_named(capsys):
+    assert command.main(["--budget", "-1"]) == 0
+    names = ", ".join(workload.name for workload in ALL)
+    assert f"Not measured, time was up: {names}." in capsys.readouterr().out
 
 
 def test_one_of_ours_that_fails_makes_the_command_fail(capsys):
