@@ -32,8 +32,9 @@ parallel_jit = numba.njit(
     cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy", parallel=True
 )
 
-# Below about this many multiply-adds, waking a second thread costs more than it saves.
-THREAD_WORK = 200_000
+# Below about this many multiply-adds, waking a second thread costs more than it saves. With one
+# thread the build for several runs all the same: two builds may round in two ways.
+THREAD_WORK = 200_000 if numba.config.NUMBA_NUM_THREADS > 1 else sys.maxsize
 
 
 def _threads_mix() -> bool:
@@ -49,7 +50,6 @@ class _State(threading.local):
     def __init__(self) -> None:
         main = threading.current_thread() is threading.main_thread()
         self.serial = not (main or _threads_mix())
-        self.count = numba.config.NUMBA_NUM_THREADS  # as Numba has it, which takes long to tell
 
 
 _state = _State()
@@ -79,7 +79,6 @@ def set_num_threads(count: int) -> None:
     if not 1 <= count <= limit:
         raise ValueError(f"set_num_threads({count}): this process can use 1 to {limit} threads")
     numba.set_num_threads(count)
-    _state.count = count
 
 
 def get_num_threads() -> int:
@@ -99,7 +98,7 @@ class Threaded:
     def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
         ended = None if tape.note is None else tape.note(self, (work, *args))
-        if work < THREAD_WORK or _state.serial or _state.count == 1:
+        if work < THREAD_WORK or _state.serial:
             self.serial(*args)
         else:
             self.parallel(*args)
