@@ -97,4 +97,6 @@ def _source(size: int, before: int, after: int, mode: str) -> np.ndarray:
             f"pad: a dimension of size {size} is too small to be padded by {(before, after)} "
             f"in mode {mode!r}"
         )
-    return _SOURCES[mode](np.arange(-before, size + after), size)
+    places = _SOURCES[mode](np.arange(-before, size + after), size)
+    places.flags.writeable = False  # nobody changes it, and a compiled step may rely on it
+    return places

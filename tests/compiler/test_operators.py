@@ -19,11 +19,8 @@ CASES = [
     for cases in registered.values()
     for i, case in enumerate(cases)
 ]
-LOOK_AT_VALUES = {
-    "bernoulli", "clip_grad_norm_", "from_numpy", "full", "full_like", "getitem", "nonzero",
-    "setitem", "tensor", "as_tensor", "masked_select", "repeat_interleave", "one_hot",
-}  # fmt: skip
-"""Operators that some samples cannot be captured of: they look at values, or at the host's data."""
+LOOK_AT_VALUES = {"_shared", "_assigned", "getitem"}
+"""Cases with samples that cannot be captured: data of the host, or a mask for an index."""
 
 
 def step_of(case, sample, inputs):
@@ -46,8 +43,8 @@ def step_of(case, sample, inputs):
     return step
 
 
-def leaves(arrays, dtype, differentiable):
-    return [minidl.tensor(a.astype(dtype), requires_grad=differentiable) for a in arrays]
+def leaves(arrays, differentiable):
+    return [minidl.tensor(a.astype(np.float32), requires_grad=differentiable) for a in arrays]
 
 
 def outcome(step, inputs):
@@ -57,14 +54,13 @@ def outcome(step, inputs):
     return [(a.shape, a.dtype, a.tobytes()) for a in results + gradients]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=2)
 @given(data=st.data())
-def test_the_same_bits_on_other_values(case, dtype, data):
+def test_the_same_bits_on_other_values(case, data):
     sample = data.draw(case.strategy)
     arrays = SampleFunction(case, sample).inputs
-    ours, twins = (leaves(arrays, dtype, case.differentiable) for _ in range(2))
+    ours, twins = (leaves(arrays, case.differentiable) for _ in range(2))
     step, eager = minidl.compile(step_of(case, sample, ours)), step_of(case, sample, twins)
     for turn in range(4):
         for tensor, twin in zip(ours, twins):  # other values, in the same range
