@@ -14,7 +14,12 @@ from minidl.kernels.conv import cpu, reference, sparse
 from minidl.kernels.pool import cpu as pool
 from minidl.testing.strategies import layouts
 
-ARTICLE = [((5, 3, 32, 32), (6, 3, 5, 5)), ((11, 6, 14, 14), (16, 6, 5, 5))]
+LAYERS = [
+    ((5, 3, 32, 32), (6, 3, 5, 5)),  # the article's two
+    ((11, 6, 14, 14), (16, 6, 5, 5)),
+    ((3, 16, 11, 12), (16, 16, 3, 3)),  # many channels, and rows of taps short enough for lists
+    ((3, 48, 9, 8), (32, 48, 3, 3)),
+]
 PLAIN = (1, 1), (0, 0, 0, 0), (1, 1), 1
 HALVES = (2, 2), (2, 2), (0, 0), (1, 1)
 dtypes = st.sampled_from([np.float32, np.float64])
@@ -97,8 +102,8 @@ def test_gradients_are_those_of_the_three_kernels(case, needs):
     assert_same(fused, unfused_grad(g, indices, rectified, x, w, how, needs))
 
 
-@pytest.mark.parametrize(("input_shape", "weight_shape"), ARTICLE)
-def test_article_layers_fused_and_not(input_shape, weight_shape):
+@pytest.mark.parametrize(("input_shape", "weight_shape"), LAYERS)
+def test_whole_layers_fused_and_not(input_shape, weight_shape):
     x, w = normal(*input_shape, dtype=np.float32), normal(*weight_shape, dtype=np.float32)
     bias = normal(weight_shape[0], dtype=np.float32)
     y, code = cpu.conv2d_relu_max_pool2d(x, w, bias, *PLAIN)

@@ -1,8 +1,8 @@
 """Two-dimensional convolution in Numba: which kernels run.
 
-With many channels all goes to `minidl.kernels.conv.wide`, see there. Elsewhere the forward pass
-is dense, and gradients have two roads: `minidl.kernels.conv.sparse`, if at most
-a quarter of the result's gradient is not zero, as behind ReLU and pooling, and else
+With many channels all goes to `minidl.kernels.conv.wide`, see there. Elsewhere the forward
+pass is dense, and gradients have two roads: `minidl.kernels.conv.sparse`, if at most a quarter
+of the result's gradient is not zero, as behind ReLU and pooling, and else
 `minidl.kernels.conv.dense`. Which one is decided by the numbers, so both are launched, and
 one of them returns at once. Long filters, see `minidl.kernels.conv.sparse.suits`, and groups
 always take the dense one; float16 takes the reference.
@@ -124,10 +124,9 @@ def conv2d_relu_max_pool2d_grad(
     how = stride, padding, dilation, groups
     if not _covered(g, x, w):
         return unplanned(reference.conv2d_relu_max_pool2d_grad, g, code, x, w, *how, needs)
-    if not sparse.suits(w.shape, how):
+    if wide.suits(w.shape, groups) or not sparse.suits(w.shape, how):
         size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-        grads = _wide_grads if wide.suits(w.shape, groups) else _dense_grads
-        return grads(pooled.spread(g, code, size), x, w, x.shape, w.shape, how, needs)
+        return _grads(pooled.spread(g, code, size), x, w, x.shape, w.shape, how, needs)
     shapes = x.shape, w.shape, (len(w),)
     results = tuple(empty(s, g.dtype) if n else None for s, n in zip(shapes, needs))
     sparse.fill(sparse.ALWAYS, g, code, x, w, results, x.shape, w.shape, how)

@@ -25,7 +25,7 @@ SIMD = 4
 """How many multiply-adds count as one of a plain loop, seeing that vectors do many at once."""
 
 NEVER = np.zeros(1, np.uint8)
-_NO_CODE = np.empty((0, 0), np.uint8)
+_NO_CODE = np.empty(0, np.uint8)
 
 
 def conv2d(
@@ -40,7 +40,7 @@ def conv2d(
     size = output_size(x.shape[2:], w.shape[2:], *how[:3])
     y = empty((len(x), len(w), *size), x.dtype)
     after = flat.RELU if relu else flat.PLAIN
-    _correlate(x, w, bias, y.reshape(len(x), -1), _NO_CODE, size, how, after, skip)
+    _correlate(x, w, bias, y, _NO_CODE, size, how, after, skip)
     return y
 
 
@@ -51,8 +51,7 @@ def conv2d_relu_max_pool2d(
     size = output_size(x.shape[2:], w.shape[2:], *how[:3])
     shape = len(x), len(w), size[0] // 2, size[1] // 2
     y, code = empty(shape, x.dtype), empty(shape, np.uint8)
-    numbers, places = (a.reshape(len(x), math.prod(shape[1:])) for a in (y, code))
-    _correlate(x, w, bias, numbers, places, size, how, flat.POOL, NEVER)
+    _correlate(x, w, bias, y, code, size, how, flat.POOL, NEVER)
     return y, code
 
 
@@ -73,7 +72,13 @@ def _correlate(
     bias = np.zeros(len(w), x.dtype) if bias is None else contiguous(bias)
     grid = _grid(x.shape, size, (how[0], padding, *how[2:]))
     work = len(x) * size[0] * size[1] * w.size // SIMD
-    flat.correlate(work, x, contiguous(w), bias, y, code, size, groups, grid, after, skip)
+    w = contiguous(w)
+    packed = empty((_up(len(w) // groups, 2) * groups * (w.size // len(w)),), w.dtype)
+    launch(flat.pack, w, groups, packed, skip)
+    offsets = flat.tap_offsets(*w.shape[1:], grid)
+    results = y.reshape(-1), code.reshape(-1)
+    how = size, groups, grid, after, skip
+    flat.correlate(work, x, w, packed, offsets, bias, *results, *how)
 
 
 def conv2d_input_grad(
@@ -121,8 +126,9 @@ def conv2d_weight_grad(
     parts = number_of_parts(-(-len(x) // grid.pictures), filters * taps)
     sums = empty((parts, filters, padded_taps), x.dtype)
     height, width = weight_shape[2:]
-    work = g.size * taps // SIMD
-    flat.correlate_weight(work, contiguous(g), x, height, width, sums, groups, grid, skip)
+    offsets = flat.tap_offsets(*weight_shape[1:], grid)
+    work, g = g.size * taps // SIMD, contiguous(g)
+    flat.correlate_weight(work, g, x, height, width, offsets, sums, groups, grid, skip)
     dw = empty(weight_shape, x.dtype)
     launch(flat.add_parts, sums, dw.reshape(len(dw), taps), groups, skip)
     return dw
@@ -131,7 +137,8 @@ def conv2d_weight_grad(
 def bias_grad(g: np.ndarray, skip: np.ndarray = NEVER) -> np.ndarray:
     """The gradient of `conv2d` in the bias."""
     db = empty(g.shape[1:2], g.dtype)
-    flat.add_up(g.size // SIMD, contiguous(g), db, skip)
+    planes = contiguous(g).reshape(*g.shape[:2], -1)
+    flat.add_up(g.size // SIMD, planes, db, skip)
     return db
 
 

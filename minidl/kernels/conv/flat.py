@@ -25,6 +25,7 @@ enough to forget the ends of the loops, short enough for the second-level cache.
 what threads share, and their size depends on the shapes only.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +38,13 @@ from minidl.kernels.conv.simd import (
     add_products,
     add_tiles,
     add_totals,
+    clear,
     copy,
+    get,
     load_at,
     load_row,
     pairs,
+    put,
     rectified,
     splat,
     store_largest,
@@ -80,22 +84,16 @@ class Grid(NamedTuple):
     dilation_w: int
 
 
-@jit
-def _offsets(channels, height, width, grid):
+@functools.lru_cache(maxsize=1024)
+def tap_offsets(channels: int, height: int, width: int, grid: Grid) -> np.ndarray:
     """The offset of each tap from the position of its output, padded to a multiple of TAPS."""
-    taps = channels * height * width
-    offsets = np.zeros((taps + TAPS - 1) // TAPS * TAPS, np.int64)
+    c, r, s = np.indices((channels, height, width)).reshape(3, -1)
+    row, phase_h = divmod(r * grid.dilation_h, grid.stride_h)
+    column, phase_w = divmod(s * grid.dilation_w, grid.stride_w)
+    phase = (c * grid.stride_h + phase_h) * grid.stride_w + phase_w
     plane = grid.pictures * grid.rows * grid.pitch
-    k = 0
-    for c in range(channels):
-        for r in range(height):
-            for s in range(width):
-                row, phase_h = divmod(r * grid.dilation_h, grid.stride_h)
-                column, phase_w = divmod(s * grid.dilation_w, grid.stride_w)
-                phase = (c * grid.stride_h + phase_h) * grid.stride_w + phase_w
-                offsets[k] = phase * plane + row * grid.pitch + column
-                k += 1
-    return offsets
+    offsets = phase * plane + row * grid.pitch + column
+    return np.pad(offsets, (0, -len(offsets) % TAPS))
 
 
 @jit
@@ -129,17 +127,11 @@ def _spread(x, first, count, height, width, grid):
                     start = (phase_w - grid.left) % grid.stride_w
                     at = to + phase_w * plane + (start + grid.left) // grid.stride_w
                     for j in range((width - start + grid.stride_w - 1) // grid.stride_w):
-                        flat[at + j] = source[line + start + j * grid.stride_w]
+                        put(flat, at + j, get(source, line + start + j * grid.stride_w))
     return flat
 
 
 # --------------------------------------------------------------------------- tiles
-
-
-@jit
-def _even(filters):
-    """How many planes of results the filters of one group take."""
-    return filters + filters % 2
 
 
 @jit
@@ -149,37 +141,29 @@ def _block(left):
 
 
 @jit
-def _pack_blocks(w, groups):
-    """Filters as (block, tap, filter of the block), flat, an odd last one with a zero beside."""
+def pack(w, groups, packed, skip):
+    """Fill ``packed`` with the filters as (tile, tap, filter of the tile); not if ``skip[0]``.
+
+    An odd last filter of a group has a zero beside it.
+    """
+    if skip[0]:
+        return
     per_group = w.shape[0] // groups
-    planes = _even(per_group)
+    planes = per_group + per_group % 2
     taps = w.size // w.shape[0]
-    filters = w.reshape(w.shape[0], taps)
-    packed = np.zeros(groups * planes * taps, w.dtype)
+    step = lanes(w)
+    filters = w.reshape(w.size)
     for group in range(groups):
         f = 0
         while f < planes:
-            block = _block(planes - f)
+            block = step if per_group % step == 0 else _block(planes - f)
             at = (group * planes + f) * taps
-            for lane in range(min(block, per_group - f)):
+            for lane in range(block):
+                row = (group * per_group + f + lane) * taps
                 for k in range(taps):
-                    packed[at + k * block + lane] = filters[group * per_group + f + lane, k]
+                    number = get(filters, row + k) if f + lane < per_group else w.dtype.type(0)
+                    put(packed, at + k * block + lane, number)
             f += block
-    return packed
-
-
-@jit
-def _pack_lanes(w):
-    """Filters as (vector, tap, filter of the vector), flat."""
-    step = lanes(w)
-    taps = w.size // w.shape[0]
-    filters = w.reshape(w.shape[0], taps)
-    packed = np.empty(w.size, w.dtype)
-    for o in range(w.shape[0]):
-        at = o // step * step * taps + o % step
-        for k in range(taps):
-            packed[at + k * step] = filters[o, k]
-    return packed
 
 
 @jit
@@ -300,8 +284,8 @@ def _finish_vectors(flat, at, plane, bias, y, size, after, grid):
         line = o // step * step * plane + at * step + o % step
         for _ in range(size[0]):
             for j in range(size[1]):
-                number = flat[line + j * step] + bias[o]
-                y[to + j] = zero if after == RELU and number <= zero else number
+                number = get(flat, line + j * step) + bias[o]
+                put(y, to + j, zero if after == RELU and number <= zero else number)
             line += grid.pitch * step
             to += size[1]
 
@@ -322,73 +306,76 @@ def _pool_vectors(flat, at, plane, bias, y, code, size, grid):
                 window = load_at(flat, line + 2 * j * step, (0, step, below, below + step))
                 store_largest(values, places, to, add_tiles(window, (b, b, b, b)), NO_GRADIENT)
                 to += step
-        for o in range(step):
-            for p in range(count):
-                y[(first + o) * count + p] = values[p * step + o]
-                code[(first + o) * count + p] = places[p * step + o]
+        for p in range(count):
+            for o in range(step):
+                put(y, (first + o) * count + p, get(values, p * step + o))
+                put(code, (first + o) * count + p, get(places, p * step + o))
 
 
-@threaded
-def correlate(x, w, bias, y, code, size, groups, grid, after, skip):
-    """Fill y (picture, number) with the correlation of x and w, of ``size``; not if ``skip[0]``.
-
-    ``after`` says what comes after: with POOL, y and ``code`` are the results of
-    `minidl.kernels.conv.reference.conv2d_relu_max_pool2d`.
-    """
-    if skip[0]:
-        return
+@jit
+def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, grid, after):
+    """The share of one chunk in `correlate`."""
     filters = w.shape[0]
-    channels, height, width = w.shape[1:]
-    taps = channels * height * width
+    taps = w.size // filters
     step = lanes(x)
     of_channels = filters // groups % step == 0
-    planes = _even(filters // groups)
-    offsets = _offsets(channels, height, width, grid)
-    packed = _pack_lanes(w) if of_channels else _pack_blocks(w, groups)
+    planes = filters // groups + filters // groups % 2
     tile = VECTORS * step
     area = grid.rows * grid.pitch
     used = (size[0] - 1) * grid.pitch + size[1]
     alone = (used + tile - 1) // tile * tile < area  # skipping the rest of a picture pays
-    group_size = channels * grid.stride_h * grid.stride_w * grid.pictures * area
-    for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
-        first = chunk * grid.pictures
-        count = min(grid.pictures, x.shape[0] - first)
-        # a line's last tile may reach over the end, where other filters' results begin
-        plane = (count * area + LONGEST + tile - 1) // tile * tile
-        flat = _spread(x, first, count, height, width, grid)
-        result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
-        finished = np.empty(y.shape[1] + tile, y.dtype)
-        places = np.empty(code.shape[1] + tile, np.uint8)
-        if of_channels:
-            for n in range(count):
-                for i in range(size[0]):
-                    start = n * area + i * grid.pitch
-                    _fill_line(
-                        flat, group_size, packed, taps, offsets, result, plane, filters, groups,
-                        start, size[1],
-                    )  # fmt: skip
-        else:
-            for run in range(count if alone else 1):
-                stop = run * area + used if alone else count * area
-                _fill_planes(
-                    flat, group_size, packed, taps, offsets, result, plane, planes, groups,
-                    run * area, stop,
-                )  # fmt: skip
+    group_size = w.shape[1] * grid.stride_h * grid.stride_w * grid.pictures * area
+    first = chunk * grid.pictures
+    count = min(grid.pictures, x.shape[0] - first)
+    # a line's last tile may reach over the end, where other filters' results begin
+    plane = (count * area + LONGEST + tile - 1) // tile * tile
+    flat = _spread(x, first, count, w.shape[2], w.shape[3], grid)
+    result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
+    numbers = y.size // x.shape[0]
+    finished = np.empty(numbers + tile, y.dtype)
+    places = np.empty(numbers + tile if after == POOL else 0, np.uint8)
+    if of_channels:
         for n in range(count):
-            at = n * area
-            if after == POOL:
-                if of_channels:
-                    _pool_vectors(result, at, plane, bias, finished, places, size, grid)
-                else:
-                    _pool_planes(
-                        result, at, plane, planes, bias, finished, places, size, groups, grid
-                    )
-                code[first + n] = places[: code.shape[1]]
-            elif of_channels:
-                _finish_vectors(result, at, plane, bias, finished, size, after, grid)
+            for i in range(size[0]):
+                start = n * area + i * grid.pitch
+                _fill_line(
+                    flat, group_size, packed, taps, offsets, result, plane, filters, groups,
+                    start, size[1],
+                )  # fmt: skip
+    else:
+        for run in range(count if alone else 1):
+            stop = run * area + used if alone else count * area
+            _fill_planes(
+                flat, group_size, packed, taps, offsets, result, plane, planes, groups,
+                run * area, stop,
+            )  # fmt: skip
+    for n in range(count):
+        at, to = n * area, (first + n) * numbers
+        if after == POOL:
+            if of_channels:
+                _pool_vectors(result, at, plane, bias, finished, places, size, grid)
             else:
-                _finish_planes(result, at, plane, planes, bias, finished, size, after, groups, grid)
-            y[first + n] = finished[: y.shape[1]]
+                _pool_planes(result, at, plane, planes, bias, finished, places, size, groups, grid)
+            copy(code, to, places, 0, numbers)
+        elif of_channels:
+            _finish_vectors(result, at, plane, bias, finished, size, after, grid)
+        else:
+            _finish_planes(result, at, plane, planes, bias, finished, size, after, groups, grid)
+        copy(y, to, finished, 0, numbers)
+
+
+@threaded
+def correlate(x, w, packed, offsets, bias, y, code, size, groups, grid, after, skip):
+    """Fill y, flat, with the correlation of x and w, of ``size``; not if ``skip[0]``.
+
+    ``packed`` is w from `pack`, ``offsets`` are the `tap_offsets`. ``after`` says what comes
+    after: with POOL, y and ``code`` are the results of
+    `minidl.kernels.conv.reference.conv2d_relu_max_pool2d`.
+    """
+    if skip[0]:
+        return
+    for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
+        _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, grid, after)
 
 
 # --------------------------------------------------------------------------- filter's gradient
@@ -414,43 +401,48 @@ def _spread_gradient(g, first, count, groups, plane, grid):
 
 
 @jit
-def _dots(g, at, plane, x, offsets, sums, to, taps):
+def _dots(g, at, plane, x, start, offsets, sums, to, taps):
     """Add to ``sums`` the products of BLOCK channels of g with x at TAPS offsets."""
     tile = zero_tile(x, DOTS)
     rows = (0, plane, 2 * plane, 3 * plane)
     for p in range(0, plane, lanes(x)):
-        tile = add_products(tile, load_at(g, at + p, rows), load_at(x, p, offsets))
+        tile = add_products(tile, load_at(g, at + p, rows), load_at(x, start + p, offsets))
     add_totals(sums, to, taps, TAPS, tile)
 
 
+@jit
+def _correlate_part(part, g, x, height, width, offsets, sums, groups, grid):
+    """The share of one part in `correlate_weight`."""
+    parts, filters, taps = sums.shape
+    blocks = filters // groups // BLOCK
+    step = lanes(x)
+    area = grid.rows * grid.pitch
+    phases = grid.stride_h * grid.stride_w
+    group_size = x.shape[1] // groups * phases * grid.pictures * area
+    chunks = (x.shape[0] + grid.pictures - 1) // grid.pictures
+    flat_sums = sums.reshape(sums.size)
+    clear(flat_sums, part * filters * taps, filters * taps)
+    for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
+        first = chunk * grid.pictures
+        count = min(grid.pictures, x.shape[0] - first)
+        plane = (count * area + step - 1) // step * step
+        flat = _spread(x, first, count, height, width, grid)
+        spread = _spread_gradient(g, first, count, groups, plane, grid)
+        for b in range(groups * blocks):
+            start = b // blocks * group_size
+            for k in range(0, taps, TAPS):
+                to = (part * filters + b * BLOCK) * taps + k
+                places = to_fixed_tuple(offsets[k : k + TAPS], TAPS)
+                _dots(spread, b * BLOCK * plane, plane, flat, start, places, flat_sums, to, taps)
+
+
 @threaded
-def correlate_weight(g, x, height, width, sums, groups, grid, skip):
+def correlate_weight(g, x, height, width, offsets, sums, groups, grid, skip):
     """Fill ``sums`` (part, filter, tap), each part with its share of the chunks."""
     if skip[0]:
         return
-    parts, filters, taps = sums.shape
-    blocks = filters // groups // BLOCK
-    channels = x.shape[1] // groups
-    offsets = _offsets(channels, height, width, grid)
-    step = lanes(x)
-    area = grid.rows * grid.pitch
-    group_size = channels * grid.stride_h * grid.stride_w * grid.pictures * area
-    chunks = (x.shape[0] + grid.pictures - 1) // grid.pictures
-    flat_sums = sums.reshape(sums.size)
-    for part in prange(parts):
-        sums[part] = 0
-        for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
-            first = chunk * grid.pictures
-            count = min(grid.pictures, x.shape[0] - first)
-            plane = (count * area + step - 1) // step * step
-            flat = _spread(x, first, count, height, width, grid)
-            spread = _spread_gradient(g, first, count, groups, plane, grid)
-            for b in range(groups * blocks):
-                start = b // blocks * group_size
-                for k in range(0, taps, TAPS):
-                    to = (part * filters + b * BLOCK) * taps + k
-                    places = to_fixed_tuple(offsets[k : k + TAPS] + start, TAPS)
-                    _dots(spread, b * BLOCK * plane, plane, flat, places, flat_sums, to, taps)
+    for part in prange(sums.shape[0]):
+        _correlate_part(part, g, x, height, width, offsets, sums, groups, grid)
 
 
 @jit
@@ -474,11 +466,15 @@ def add_parts(sums, dw, groups, skip):
 
 @threaded
 def add_up(g, db, skip):
-    """Fill db with the sums of g over pictures and positions; not if ``skip[0]``."""
+    """Fill db with the sums of g (picture, filter, position); not if ``skip[0]``."""
     if skip[0]:
         return
     for o in prange(len(db)):
         total = g.dtype.type(0)
         for n in range(len(g)):
-            total += g[n, o].sum()
+            row = g[n, o]
+            of_picture = g.dtype.type(0)
+            for p in range(len(row)):
+                of_picture += row[p]
+            total += of_picture
         db[o] = total

@@ -17,6 +17,7 @@ the sums, bit for bit. Threads share parts of the batch, whose sums are added up
 order in the end.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from minidl.kernels.conv.simd import (
     add_outer,
     add_tiles,
+    clear,
     get,
     load_at,
     load_row,
@@ -68,17 +70,14 @@ def slots(rows: int, row: int, itemsize: int) -> int:
     return {1: 3, 2: 3, 4: 5, 7: 8}.get(count, count)
 
 
-@jit
-def _offsets(rows, channels, like, layout):
+@functools.lru_cache(maxsize=1024)
+def slot_offsets(rows: int, channels: int, lanes: int, layout: Layout) -> np.ndarray:
     """Where each vector of a filter lies from its first tap on; those too many come last."""
-    step = lanes(like)
-    per_row = (layout.row + step - 1) // step
-    line = layout.width * channels
-    offsets = np.empty(layout.slots, np.int64)
-    for i in range(layout.slots):
-        r = min(i // per_row, rows - 1)
-        offsets[i] = r * layout.dilation_h * line + (i - r * per_row) * step
-    return offsets
+    per_row = -(-layout.row // lanes)
+    slots = np.arange(layout.slots)
+    row = np.minimum(slots // per_row, rows - 1)
+    line = layout.dilation_h * layout.width * channels
+    return row * line + (slots - row * per_row) * lanes
 
 
 @jit
@@ -121,7 +120,8 @@ def _channels_first(flat, dx, first, count, layout):
     left, right = _inside(width, layout.width, layout.left)
     numbers = dx.reshape(dx.size)
     if bottom - top < height or right - left < width:
-        dx[first : first + count] = 0
+        size = channels * height * width
+        clear(numbers, first * size, count * size)
     for n in range(count):
         for c in range(channels):
             for i in range(top, bottom):
@@ -132,19 +132,20 @@ def _channels_first(flat, dx, first, count, layout):
 
 
 @jit
-def _pack(w, layout):
-    """Filters as (filter, vector), flat, zero behind each row of taps."""
+def pack(sparse, w, packed, layout):
+    """Fill ``packed`` with the filters' vectors, zero behind each row of taps, if ``sparse[0]``."""
+    if not sparse[0]:
+        return
     filters, channels, rows, columns = w.shape
     step = lanes(w)
     row = (layout.row + step - 1) // step * step
-    packed = np.zeros(filters * layout.slots * step, w.dtype)
+    clear(packed, 0, packed.size)
     for o in range(filters):
         for r in range(rows):
             to = o * layout.slots * step + r * row
             for s in range(columns):
                 for c in range(channels):
-                    packed[to + s * channels + c] = w[o, c, r, s]
-    return packed
+                    put(packed, to + s * channels + c, w[o, c, r, s])
 
 
 # --------------------------------------------------------------------------- lists
@@ -207,7 +208,8 @@ def _list_maxima(g, code, first, count, o, places, values, channels, layout):
     zero = g.dtype.type(0)
     numbers, codes = g.reshape(g.size), code.reshape(code.size)
     down, right = layout.stride_h * layout.width * channels, layout.stride_w * channels
-    inside = np.array([0, right, down, down + right, 0])  # of a window, for each place
+    inside = np.zeros(5, np.int64)  # where in a window each place is
+    inside[1], inside[2], inside[3] = right, down, down + right
     for n in range(count):
         at = ((first + n) * g.shape[1] + o) * g.shape[2] * g.shape[3]
         for i in range(g.shape[2]):
@@ -262,35 +264,43 @@ def _add_tap_by_tap(places, values, count, w, o, dx, layout):
             line = places[e] + r * layout.dilation_h * layout.width * channels
             for s in range(columns):
                 for c in range(channels):
-                    dx[line + s * channels + c] += values[e] * w[o, c, r, s]
+                    place = line + s * channels + c
+                    put(dx, place, get(dx, place) + values[e] * w[o, c, r, s])
 
 
 @jit
-def _add_filter(places, values, count, x, sums, w, packed, dx, o, needs, offsets, layout):
-    """Add what filter o's numbers give to dx, and to the filter's gradient."""
+def _sum(values, count):
+    """The sum of the numbers, and whether all are finite."""
+    total, finite = values.dtype.type(0), True
+    for e in range(count):
+        total += values[e]
+        finite &= abs(values[e]) < np.inf
+    return total, finite
+
+
+@jit
+def _add_filter(places, values, count, x, sums, to, w, dx, o, needs, offsets, layout):
+    """Add what filter o's numbers give to dx, and to the filter's gradient from ``to`` on."""
     step = lanes(values)
     three, five = (0, step, 2 * step), (0, step, 2 * step, 3 * step, 4 * step)
-    tapwise = needs[0] and not np.isfinite(values[:count]).all()
-    if tapwise:
-        _add_tap_by_tap(places, values, count, w, o, dx, layout)
     slot = 0
     while slot < layout.slots:
         at = (o * layout.slots + slot) * step
         if (layout.slots - slot) % FIVE == 0:
             there = to_fixed_tuple(offsets[slot : slot + FIVE], FIVE)
-            if needs[0] and not tapwise:
-                _add_to_pictures(places, values, count, packed, at, five, dx, there)
+            if needs[0]:
+                _add_to_pictures(places, values, count, w, at, five, dx, there)
             if needs[1]:
                 tile = zero_tile(x, FIVE)
-                _add_to_filter(tile, places, values, count, x, there, sums, at, five)
+                _add_to_filter(tile, places, values, count, x, there, sums, to + at, five)
             slot += FIVE
         else:
             there = to_fixed_tuple(offsets[slot : slot + THREE], THREE)
-            if needs[0] and not tapwise:
-                _add_to_pictures(places, values, count, packed, at, three, dx, there)
+            if needs[0]:
+                _add_to_pictures(places, values, count, w, at, three, dx, there)
             if needs[1]:
                 tile = zero_tile(x, THREE)
-                _add_to_filter(tile, places, values, count, x, there, sums, at, three)
+                _add_to_filter(tile, places, values, count, x, there, sums, to + at, three)
             slot += THREE
 
 
@@ -308,50 +318,69 @@ def is_sparse(g, found):
     found[0] = 4 * listed <= g.size
 
 
+@jit
+def _gradients_of_part(part, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout):
+    """The share of one part in `gradients`."""
+    parts = len(sums)
+    pictures, filters, channels = len(g), w.shape[0], w.shape[1]
+    groups = (pictures + layout.pictures - 1) // layout.pictures
+    most = layout.pictures * g.shape[2] * g.shape[3] + 1
+    size = _size(channels, g, layout)
+    weights = sums.size // parts
+    totals = sums.reshape(sums.size)
+    clear(totals, part * weights, weights)
+    for o in range(bias_sums.shape[1]):
+        bias_sums[part, o] = 0
+    places, values = np.empty(most, np.int64), np.empty(most, g.dtype)
+    flat_x, flat_dx = np.empty(size, g.dtype), np.empty(size, g.dtype)
+    clear(flat_x, 0, size)
+    for group in range(part * groups // parts, (part + 1) * groups // parts):
+        first = group * layout.pictures
+        count = min(layout.pictures, pictures - first)
+        if needs[0]:
+            clear(flat_dx, 0, size)
+        if needs[1]:
+            _channels_last(x, first, count, flat_x, layout)
+        for o in range(filters):
+            if code.size:
+                listed = _list_maxima(g, code, first, count, o, places, values, channels, layout)
+            else:
+                listed = _list_all(g, first, count, o, places, values, channels, layout)
+            total, finite = _sum(values, listed)
+            if needs[2]:
+                bias_sums[part, o] += total
+            if needs[0] and not finite:
+                _add_tap_by_tap(places, values, listed, w, o, flat_dx, layout)
+            _add_filter(
+                places, values, listed, flat_x, totals, part * weights, packed, flat_dx, o,
+                (needs[0] and finite, needs[1]), offsets, layout,
+            )  # fmt: skip
+        if needs[0]:
+            _channels_first(flat_dx, dx, first, count, layout)
+
+
 @threaded
-def gradients(sparse, g, code, x, w, dx, sums, bias_sums, needs, layout):
+def gradients(sparse, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout):
     """Fill dx, and ``sums`` (part, filter * vector) and ``bias_sums`` (part, filter).
 
     Not unless ``sparse[0]``, and those that ``needs`` asks for. ``code`` is empty unless g is
-    the gradient of maxima. Of x, w, dx and the sums those that are not needed are of any size.
+    the gradient of maxima. ``packed`` is w from `pack`, ``offsets`` are the `slot_offsets`. Of x,
+    w, packed, dx and the sums those that are not needed are of any size.
     """
     if not sparse[0]:
         return
-    pictures = len(g)
-    filters, channels, rows, _ = w.shape
-    groups = (pictures + layout.pictures - 1) // layout.pictures
-    most = layout.pictures * g.shape[2] * g.shape[3] + 1
-    offsets = _offsets(rows, channels, g, layout)
-    packed = _pack(w, layout) if needs[0] else np.empty(0, g.dtype)
-    size = _size(channels, g, layout)
-    parts = len(sums)
-    for part in prange(parts):
-        sums[part] = 0
-        bias_sums[part] = 0
-        places, values = np.empty(most, np.int64), np.empty(most, g.dtype)
-        flat_x, flat_dx = np.zeros(size, g.dtype), np.empty(size, g.dtype)
-        for group in range(part * groups // parts, (part + 1) * groups // parts):
-            first = group * layout.pictures
-            count = min(layout.pictures, pictures - first)
-            if needs[0]:
-                flat_dx[:] = 0
-            if needs[1]:
-                _channels_last(x, first, count, flat_x, layout)
-            for o in range(filters):
-                if code.size:
-                    listed = _list_maxima(
-                        g, code, first, count, o, places, values, channels, layout
-                    )
-                else:
-                    listed = _list_all(g, first, count, o, places, values, channels, layout)
-                if needs[2]:
-                    bias_sums[part, o] += values[:listed].sum()
-                _add_filter(
-                    places, values, listed, flat_x, sums[part], w, packed, flat_dx, o, needs,
-                    offsets, layout,
-                )  # fmt: skip
-            if needs[0]:
-                _channels_first(flat_dx, dx, first, count, layout)
+    for part in prange(len(sums)):
+        _gradients_of_part(part, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout)
+
+
+@jit
+def _add_rows(sums):
+    """Add all rows of ``sums`` to the first."""
+    total = sums[0]
+    for part in range(1, len(sums)):
+        row = sums[part]
+        for i in range(len(total)):
+            total[i] += row[i]
 
 
 @jit
@@ -360,19 +389,19 @@ def add_parts(sparse, sums, bias_sums, dw, db, needs, layout):
     if not sparse[0]:
         return
     if needs[2]:
-        db[:] = 0
-        for part in range(len(bias_sums)):
-            db += bias_sums[part]
+        _add_rows(bias_sums)
+        for o in range(len(db)):
+            db[o] = bias_sums[0, o]
     if needs[1]:
-        total = sums[0]
-        for part in range(1, len(sums)):
-            total += sums[part]
+        _add_rows(sums)
         step = lanes(sums)
         row = (layout.row + step - 1) // step * step
         filters, channels, rows, columns = dw.shape
+        flat, total = dw.reshape(dw.size), sums[0]
         for o in range(filters):
             for r in range(rows):
                 at = o * layout.slots * step + r * row
-                for s in range(columns):
-                    for c in range(channels):
-                        dw[o, c, r, s] = total[at + s * channels + c]
+                for c in range(channels):
+                    to = ((o * channels + c) * rows + r) * columns
+                    for s in range(columns):
+                        put(flat, to + s, get(total, at + s * channels + c))

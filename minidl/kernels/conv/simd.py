@@ -151,11 +151,16 @@ def get(_typing, array, index):
 
 @intrinsic
 def put(_typing, array, index, number):
-    """``array[index] = number``, of an index that is not negative."""
+    """``array[index] = number``, of an index that is not negative, one at a time.
+
+    LLVM is kept from looking for vectors in the loop around: where these are not worth it,
+    they would take most of the time to compile.
+    """
 
     def generate(context, builder, _signature, args):
         data = _data(context, builder, array, args[0])
         builder.store(args[2], builder.gep(data, [args[1]]))
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], side_effect=True)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, array.dtype), generate
@@ -173,6 +178,19 @@ def copy(_typing, to, at, source, start, count):
         return context.get_dummy_value()
 
     return types.void(to, types.intp, source, types.intp, types.intp), generate
+
+
+@intrinsic
+def clear(_typing, array, start, count):
+    """``array[start : start + count] = 0``."""
+
+    def generate(context, builder, _signature, args):
+        there = builder.gep(_data(context, builder, array, args[0]), [args[1]])
+        size = builder.mul(args[2], args[2].type(array.dtype.bitwidth // 8))
+        cgutils.memset(builder, there, size, 0)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
 
 
 # --------------------------------------------------------------------------- arithmetic

@@ -70,8 +70,13 @@ def fill(
     size = output_size(input_shape[2:], weight_shape[2:], *how[:3])
     work = len(g) * size[0] * size[1] * math.prod(weight_shape) // SIMD
     code = _NO_CODE if code is None else contiguous(code)
-    args = wanted, contiguous(g), code, x, w, dx, sums, bias_sums, needs, layout
-    lists.gradients(work, *args)
+    packed = empty((weights if needs[0] else 0,), g.dtype)
+    if needs[0]:
+        launch(lists.pack, wanted, w, packed, layout)
+    lanes = lists.BYTES // g.dtype.itemsize
+    offsets = lists.slot_offsets(weight_shape[2], weight_shape[1], lanes, layout)
+    grads = dx, sums, bias_sums
+    lists.gradients(work, wanted, contiguous(g), code, x, w, packed, offsets, *grads, needs, layout)
     launch(lists.add_parts, wanted, sums, bias_sums, dw, db, needs, layout)
 
 
