@@ -102,7 +102,7 @@ def test_a_target_without_figures_is_neither_reached_nor_missed():
 
 
 def test_the_ceiling_is_the_best_of_all():
-    product = row({"minidl": [4.0], "NumPy": [2.0, 2.0]}, family="ceilings", flops=8.0)
+    product = row({"minidl": [4.0], "NumPy": [3.0, 2.0]}, family="ceilings", flops=8.0)
     copy = row({"NumPy": [1.0]}, family="ceilings", bytes=2.0)
     rates = summary.ceilings([product, copy, row({"minidl": [0.1]}, flops=9.0)])
     assert rates == {"flops": 4.0, "bytes": 2.0}
