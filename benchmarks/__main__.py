@@ -39,9 +39,12 @@ def arguments(options: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", metavar="TEXT", help="workloads with one of these in their names"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=Effort.rounds, help="default: %(default)s")
     parser.add_argument(
-        "--seconds", type=float, default=0.2, help="of work a round (default: %(default)s)"
+        "--seconds",
+        type=float,
+        default=Effort.seconds,
+        help="of work a round (default: %(default)s)",
     )
     parser.add_argument(
         "--budget",
@@ -82,6 +85,7 @@ def chosen(only: list[str] | None, data: Path | None) -> list[Workload]:
 def run(workloads: list[Workload], effort: Effort, budget: float) -> dict:
     """Measure everything, with a progress bar; what the budget leaves no time for is named."""
     start, rows, left_out = time.monotonic(), [], []
+    load = machine.load()
     with Workers() as workers, tqdm(workloads, unit="workload", file=sys.stderr) as bar:
         for workload in bar:
             if time.monotonic() - start > budget:
@@ -92,6 +96,7 @@ def run(workloads: list[Workload], effort: Effort, budget: float) -> dict:
     return {
         "machine": machine.describe(),
         "versions": machine.versions(),
+        "load": load,
         "rounds": effort.rounds,
         "seconds": time.monotonic() - start,
         "ceilings": summary.ceilings(rows),

@@ -18,6 +18,11 @@ def describe() -> str:
     return f"{_processor()}, {cores} cores, Python {python}, {date.today().isoformat()}"
 
 
+def load() -> float | None:
+    """How many programs wanted a core in the last minute; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def versions() -> dict[str, str]:
     """The versions of the libraries that take part and are installed."""
     found = {}

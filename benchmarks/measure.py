@@ -31,7 +31,7 @@ class Effort:
     """How many rounds, and how many seconds of each contender's work in each."""
 
     rounds: int = 5
-    seconds: float = 0.2
+    seconds: float = 0.15
 
 
 def measure(workload: Workload, workers: Workers, effort: Effort) -> dict:
@@ -112,7 +112,7 @@ def _attempt(row: dict, name: str, task: Callable) -> object:
 def _prepare(row: dict, workload: Workload, workers: Workers, effort: Effort) -> dict[str, list]:
     """Make every contender's work and warm it up; the digests of the first results."""
     calls = workload.steps or int(workload.compared)
-    order = workload.kind, workload.options, calls, effort.seconds
+    order = workload.kind, workload.options, calls, effort.seconds / 2
     found = {}
     for name in workload.contenders:
         digests = _attempt(row, name, lambda name=name: workers.ask(name, "prepare", *order))

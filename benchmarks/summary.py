@@ -37,11 +37,11 @@ def measured(row: dict) -> list[str]:
 
 
 def ceilings(rows: list[dict]) -> dict[str, float]:
-    """The best that any contender reached: ``flops`` and ``bytes`` a second."""
+    """The best that any contender reached in any round: ``flops`` and ``bytes`` a second."""
     best = {}
     for key in ("flops", "bytes"):
         rates = [
-            row[key] / median(values)
+            row[key] / min(values)
             for row in rows
             if row["family"] == "ceilings" and row[key]
             for values in row["figures"].values()

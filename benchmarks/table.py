@@ -18,6 +18,7 @@ _HEADER = (
     "target",
 )
 _OTHERS = ("torch.compile", "JAX")
+_BUSY = 0.5  # cores in use before the run began: threads that wait for each other wait for these
 
 
 def text(page: dict) -> str:
@@ -27,6 +28,7 @@ def text(page: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in page["versions"].items())
     parts = [
         f"{page['machine']}; {versions}",
+        _busy(page["load"]),
         _aligned([_HEADER, *lines]),
         _ceilings(rates),
         *_notes(page["rows"]),
@@ -36,6 +38,12 @@ def text(page: dict) -> str:
         *(f"**FAILED** {line}" for _, line in summary.failures(page["rows"])),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _busy(load: float | None) -> str:
+    if load is None or load < _BUSY:
+        return ""
+    return f"**Other programs were running (load {load:.1f}): these figures are unreliable.**"
 
 
 def _line(row: dict, name: str, rates: dict[str, float]) -> tuple[str, ...]:

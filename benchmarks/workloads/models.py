@@ -22,6 +22,7 @@ def _training(
         flops=training_flops(network, batch),
         targets=targets,
         steps=steps,
+        rounds=3 if network == "vgg11" else None,
     )
 
 
