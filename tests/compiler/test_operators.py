@@ -19,7 +19,7 @@ CASES = [
     for cases in registered.values()
     for i, case in enumerate(cases)
 ]
-LOOK_AT_VALUES = {"_shared", "_assigned", "getitem"}
+LOOK_AT_VALUES = {"_shared", "_assigned", "getitem", "as_tensor", "tensor", "full", "full_like"}
 """Cases with samples that cannot be captured: data of the host, or a mask for an index."""
 
 
