@@ -174,6 +174,33 @@ def test_gradients_add_up_where_the_step_does_not_reset_them():
         assert same_bits([weight.grad.array], [twin.grad.array])
 
 
+def test_gradients_that_are_reset_at_times():
+    weight, twin = (minidl.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    step = minidl.compile(lambda x: (x * weight).sum().backward())
+    for i in range(12):
+        if i < 5 or i % 3 == 0:
+            weight.grad = twin.grad = None
+        x = minidl.tensor([float(i), 1.0])
+        step(x)
+        (x * twin).sum().backward()
+        assert same_bits([weight.grad.array], [twin.grad.array]), i
+
+
+def test_places_of_maxima_that_are_used_elsewhere():
+    minidl.manual_seed(0)
+    conv = nn.Conv2d(3, 4, 3)
+
+    def step(x):
+        pooled, places = F.max_pool2d(F.relu(conv(x)), 2, return_indices=True)
+        return pooled, places
+
+    compiled = minidl.compile(step)
+    with minidl.no_grad():
+        for x, _ in batches(4):
+            found, expected = compiled(x), step(x)
+            assert same_bits([t.array for t in found], [t.array for t in expected])
+
+
 def test_gradients_reset_outside_the_step():
     run, twin = (Training(MODELS["convolutions"], OPTIMIZERS["sgd"]) for _ in range(2))
 
