@@ -18,8 +18,11 @@ from benchmarks.gpu_work import Sizes, Work, kernel_work, on_device, peer_availa
 from minidl.kernels.augment import program as instructions
 from minidl.kernels.registry import kernels
 
-ELSEWHERE = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"}
-"""Kernels that `gpu_convolutions` measures."""
+COMPOSED = {"conv2d_grads", "linear", "linear_grad"}
+"""Kernels that on a GPU are made of others."""
+
+ELSEWHERE = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"} | COMPOSED
+"""Kernels that `gpu_convolutions` measures, and those made of others."""
 
 
 class Inputs:

@@ -128,8 +128,8 @@ def cross_entropy_grad(
     if not covered(x):
         how = labels, weight, smoothing, ignored, logsumexp, share
         return reference.cross_entropy_grad(g, x, *how)
-    g = reference.of_rows(g, share, len(x))
-    g, g_x = xp(x).ascontiguousarray(g, x.dtype), xp(x).empty(x.shape, x.dtype)
+    g = xp(x).array(reference.of_rows(g, share, len(x)), x.dtype, order="C")
+    g_x = xp(x).empty(x.shape, x.dtype)
     x, labels, weight = _prepared(x, labels, weight)
     weights, scalars = weight.sum(keepdims=True), _scalars(x, smoothing, ignored)
     arrays = g, x, labels, weight, weights, *scalars, logsumexp, g_x
