@@ -284,9 +284,15 @@ def test_the_documentation_runs():
 def test_the_readme_runs(file, capsys):
     count, _ = run_blocks(file)
     del operators["softsign"]
-    assert count == 2
+    assert count == 3
     printed = capsys.readouterr().out
-    assert printed == "tensor([ 3., 12., 27.], grad_fn=<mul>) tensor([ 6., 12., 18.])\n"
+    assert printed == "tensor([ 3., 12., 27.], grad_fn=<mul>) tensor([ 6., 12., 18.])\n1\n"
+
+
+def test_the_page_on_compiled_steps_runs(capsys):
+    count, names = run_blocks("docs/compile.md")
+    assert count == 1 and names["step"].captures == 1
+    assert "def replay(" in capsys.readouterr().out
 
 
 # --------------------------------------------------------------------------- the plugin

@@ -6,6 +6,7 @@ import sys
 import sysconfig
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
 import numba
 import numpy as np
@@ -27,19 +28,23 @@ def is_own(code: CodeType) -> bool:
     return code.co_filename.startswith(_PACKAGE)
 
 
-def is_users(code: CodeType) -> bool:
-    """Whether ``code`` is of the program that uses minidl, or of a library it uses."""
+def is_users(code: CodeType, space: dict[str, Any]) -> bool:
+    """Whether ``code``, of a function with the globals ``space``, is the user's.
+
+    That is of the program that uses minidl, or of a library that it uses.
+    """
     name = code.co_filename
     in_library = name.startswith(_LIBRARIES) or (
         name.startswith(_STANDARD) and "site-packages" not in name
     )
-    generated = name == "<string>" or name.startswith("<frozen")
-    return not (is_own(code) or in_library or generated)
+    # methods of dataclasses and named tuples are code without a file
+    generated = name == "<string>" and space.get("__name__", "").startswith(("minidl.", "namedtu"))
+    return not (is_own(code) or in_library or generated or name.startswith("<frozen"))
 
 
 def users_line() -> str:
     """``file:line`` of the innermost frame that is the user's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not is_users(frame.f_code):
+    while frame is not None and not is_users(frame.f_code, frame.f_globals):
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

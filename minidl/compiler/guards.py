@@ -58,7 +58,7 @@ class Witness:
 
     def _entered(self, frame: FrameType, event: str, _argument: Any) -> None:
         code = frame.f_code
-        if event == "call" and (is_users(code) or _of_module(frame)):
+        if event == "call" and (is_users(code, frame.f_globals) or _of_module(frame)):
             seen = self.frames.setdefault(code, [])
             if len(seen) < _MOST:
                 f_locals = dict(frame.f_locals)
@@ -264,6 +264,6 @@ def _line_of(code: CodeType, name: str) -> int:
 def _class_spaces(value: Any) -> Iterator[Any]:
     """The attributes of the user's classes that ``value`` is of."""
     for cls in type(value).__mro__:
-        methods = (m.__code__ for m in vars(cls).values() if isinstance(m, FunctionType))
-        if any(map(is_users, methods)):
+        methods = (m for m in vars(cls).values() if isinstance(m, FunctionType))
+        if any(is_users(method.__code__, method.__globals__) for method in methods):
             yield vars(cls)
