@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import device_of, is_array
-from minidl.compiler.trace import Call, Trace, Value
+from minidl.backend import is_array
+from minidl.compiler.trace import Call, Trace, Value, layout_of
 
 
 def difference(first: Trace, second: Trace) -> str | None:
@@ -76,7 +76,7 @@ def _same(a: Any, b: Any, pairs: dict[Value, Value]) -> bool:
     if callable(a):
         return _same_function(a, b)
     if is_array(a) and is_array(b):
-        return _layout(a) == _layout(b) and np.array_equal(a, b)
+        return layout_of(a) == layout_of(b) and np.array_equal(a, b)
     try:
         return bool(a == b)
     except (TypeError, ValueError, RuntimeError):
@@ -86,19 +86,10 @@ def _same(a: Any, b: Any, pairs: dict[Value, Value]) -> bool:
 def _same_value(a: Value, b: Value, pairs: dict[Value, Value]) -> bool:
     if a in pairs:
         return pairs[a] is b
-    if a.tensors or b.tensors:
-        alike = a.array is b.array
-    elif is_array(a.array) and is_array(b.array):
-        alike = _layout(a.array) == _layout(b.array)
-    else:
-        alike = type(a.array) is type(b.array)
+    alike = a.array is b.array if a.tensors or b.tensors else a.layout == b.layout
     if alike:
         pairs[a] = b
     return alike
-
-
-def _layout(array: Any) -> tuple:
-    return array.shape, array.dtype, array.strides, device_of(array)
 
 
 def _same_function(f: Any, g: Any) -> bool:

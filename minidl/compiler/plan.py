@@ -68,7 +68,6 @@ class Plan:
         self.observed = quiet(layout.program.compiled("replay", self.source, layout.told))
         self.memory = allocations.size
         self.launches, self.calls = layout.launches, layout.whole
-        self.fixed_gradients = [layout.fixed.get(value) for _, value in trace.gradients]
 
 
 class _Layout:

@@ -79,7 +79,7 @@ class CompiledStep:
             pending = None
         result, run = _run(self.function, tensors, args, kwargs)
         if pending is None:
-            self._pending[key] = run
+            self._wait(run, key)
         else:
             self._compare(pending, run, key)
         return result
@@ -110,7 +110,12 @@ class CompiledStep:
             raise CaptureError(f"{found}. No two runs of the step computed the same")
         else:
             run.attempts = before.attempts + 1
-            self._pending[key] = run
+            self._wait(run, key)
+
+    def _wait(self, run: _Pending, key: Any) -> None:
+        """Keep a run for the next one to be compared with, but not its arrays."""
+        run.trace.forget()
+        self._pending[key] = run
 
     def _keep(self, recording: _Recording, key: Any) -> None:
         self.captures += 1
@@ -172,7 +177,8 @@ class _Recording:
         self.gradients = [
             (leaf, None if value is None else wrap(value.array)) for leaf, value in trace.gradients
         ]
-        self.result = trace.result
+        # not the trace's values, behind which are all arrays of the run
+        self.result = mapped(_slot, trace.result)
 
     def holds(self) -> bool:
         """Whether all is as it was when the step was recorded."""
@@ -202,11 +208,22 @@ class _Recording:
         return mapped(lambda leaf: _returned(leaf, given), self.result)
 
 
+class _Slot:
+    """The place of a tensor in a result: one from before the run, or one that is made anew."""
+
+    def __init__(self, tensor: Any):
+        self.tensor = tensor
+
+
+def _slot(leaf: Any) -> Any:
+    return _Slot(next(iter(leaf.tensors), None)) if isinstance(leaf, Value) else leaf
+
+
 def _returned(leaf: Any, arrays: Iterator) -> Any:
-    if not isinstance(leaf, Value):
+    if not isinstance(leaf, _Slot):
         return leaf
     array = next(arrays)
-    return leaf.tensors[0] if leaf.tensors else wrap(array)
+    return wrap(array) if leaf.tensor is None else leaf.tensor
 
 
 # --------------------------------------------------------------------------- arguments

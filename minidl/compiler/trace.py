@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from minidl.backend import device_of, is_array
 from minidl.compiler.structure import leaves
 
 
@@ -22,12 +23,30 @@ class Value:
         Whose memory it is, if it was there before.
     """
 
-    __slots__ = ("array", "call", "tensors")
+    __slots__ = ("_layout", "array", "call", "tensors")
 
     def __init__(self, array: Any, call: Call | None = None, tensors: list | None = None):
         self.array = array
         self.call = call
         self.tensors = tensors or []
+        self._layout: tuple | None = None
+
+    @property
+    def layout(self) -> tuple:
+        """Shape, dtype, strides and device; of a number its type."""
+        if self._layout is not None:
+            return self._layout
+        return layout_of(self.array) if is_array(self.array) else (type(self.array),)
+
+    def forget(self) -> None:
+        """Keep the layout alone, unless the memory is a tensor's."""
+        if not self.tensors:
+            self._layout, self.array = self.layout, None
+
+
+def layout_of(array: Any) -> tuple:
+    """Shape, dtype, strides and device."""
+    return array.shape, array.dtype, array.strides, device_of(array)
 
 
 @dataclass(eq=False)
@@ -91,3 +110,8 @@ class Trace:
     unset: list[Any] = field(default_factory=list)
     added: list[tuple[Any, Any]] = field(default_factory=list)
     versions: list[list[int]] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Free the arrays of the run."""
+        for value in (*self.inputs, *(v for call in self.calls for v in call.makes())):
+            value.forget()

@@ -1,7 +1,9 @@
 """Compiled steps: the same bits as eager ones, and never anything stale."""
 
+import gc
 import random
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl import nn
 from minidl.compiler import CaptureError
+from minidl.compiler.trace import Call
 from minidl.nn import functional as F
 
 MODELS = {
@@ -530,3 +533,32 @@ def test_drawn_steps_give_the_same_bits(program):
         expected = twin(x)
         assert same_bits([t.array for t in found], [t.array for t in expected])
         assert same_bits([weight.array], [twin_weight.array])
+
+
+def test_the_arrays_of_recorded_runs_are_freed():
+    weight = minidl.ones(4, requires_grad=True)
+    kept = []
+
+    def step(x):
+        weight.grad = None
+        y = (x * weight).exp()
+        kept.append(weakref.ref(y.array))
+        y.sum().backward()
+        return y.detach()
+
+    compiled = minidl.compile(step)
+    with pytest.raises(CaptureError, match="kept"):
+        for _ in range(3):
+            compiled(minidl.ones(4))
+    gc.collect()
+    assert len(kept) == 2 and not any(ref() is not None for ref in kept)
+
+
+def test_a_plan_keeps_no_recording():
+    step = minidl.compile(lambda x: (x * 2).sum())
+    for _ in range(4):
+        step(minidl.ones(3))
+    assert step.captures == 1
+    gc.collect()
+    alive = [o for o in gc.get_objects() if type(o) is Call]
+    assert not [call for call in alive if call.name in ("mul", "sum")]

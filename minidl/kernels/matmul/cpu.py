@@ -4,8 +4,8 @@ A BLAS keeps threads of its own, and after a product OpenBLAS's wait for the nex
 full speed for some 25 ms: on a small machine they take the cores away from the kernels that
 come next. (Training a CNN of four 3x3 layers on two cores, a step took 148 ms with them and
 104 ms without.) So BLAS gets one thread while it works for us, and a large product is cut
-into blocks of rows. How it is cut depends on its size only, so the result does not depend on
-the number of threads.
+into blocks of its longer side. How it is cut depends on its size only, so the result does not
+depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _multiply(a: np.ndarray, b: np.ndarray, result: np.ndarray) -> None:
     elif work <= _SMALL or a.dtype.kind != "f":
         np.matmul(a, b, result)
     else:
-        blocks = min(_MOST_BLOCKS, work // _BLOCK, a.shape[0])
+        blocks = min(_MOST_BLOCKS, work // _BLOCK, max(result.shape[-2:]))
         with _one_thread:
             if blocks < 2 or a.ndim != 2 or b.ndim != 2:
                 np.matmul(a, b, result)
@@ -102,11 +102,18 @@ def _multiply(a: np.ndarray, b: np.ndarray, result: np.ndarray) -> None:
 
 
 def _in_blocks(a: np.ndarray, b: np.ndarray, blocks: int, result: np.ndarray) -> None:
-    """The product of matrices, ``blocks`` parts of its rows one by one or side by side."""
-    bounds = np.linspace(0, a.shape[0], blocks + 1).astype(int).tolist()
+    """The product of matrices, in ``blocks`` parts of its longer side, one by one or side by side.
+
+    Each part reads all of the factor that belongs to the shorter side: that is the smaller one.
+    """
+    rows, columns = result.shape
+    bounds = np.linspace(0, max(rows, columns), blocks + 1).astype(int).tolist()
 
     def multiply(start: int, stop: int) -> None:
-        np.matmul(a[start:stop], b, out=result[start:stop])
+        if columns > rows:
+            np.matmul(a, b[:, start:stop], out=result[:, start:stop])
+        else:
+            np.matmul(a[start:stop], b, out=result[start:stop])
 
     each = map if is_single_threaded() or get_num_threads() == 1 else _threads().map
     list(each(multiply, bounds[:-1], bounds[1:]))
