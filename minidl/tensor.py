@@ -90,11 +90,11 @@ class Tensor(TensorBase):
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user and not by a recorded operator."""
-        return self.node is None or isinstance(self.node, Leaf)
+        return self.place is None or isinstance(self.place, Leaf)
 
     @property
     def requires_grad(self) -> bool:
-        return self.node is not None
+        return self.place is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -105,7 +105,7 @@ class Tensor(TensorBase):
     @property
     def grad_fn(self) -> autograd.Node | None:
         """The node of the operator that made it; None for a leaf."""
-        return None if self.is_leaf else self.node
+        return None if self.is_leaf else self.place.node
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
@@ -148,6 +148,8 @@ class Tensor(TensorBase):
             raise TypeError(f"data: cannot put {value.dtype} in the place of {self.dtype}")
         self.version[0] += 1
         self.array, self.version, self.view_version = value.array, value.version, None
+        if isinstance(self.place, Leaf):
+            self.place.shape = value.array.shape
 
     def detach(self) -> Tensor:
         """The same memory, outside the graph."""
@@ -157,7 +159,7 @@ class Tensor(TensorBase):
 
     def detach_(self) -> Tensor:
         """This very tensor taken out of the graph: a leaf that requires no gradient."""
-        self.node, self.output, self.view_version = None, 0, None
+        self.place, self.view_version = None, None
         return self
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -209,10 +211,10 @@ class Tensor(TensorBase):
     @property
     def retains_grad(self) -> bool:
         """Whether `retain_grad` was called on this tensor, which is no leaf."""
-        hooks = (getattr(self.node, "hooks", None) or {}).get(self.output, [])
-        return not self.is_leaf and any(
-            isinstance(getattr(hook, "__self__", None), Leaf) for hook in hooks
-        )
+        if self.is_leaf:
+            return False
+        hooks = (self.place.node.hooks or {}).get(self.place.index, [])
+        return any(isinstance(getattr(hook, "__self__", None), Leaf) for hook in hooks)
 
     # ----------------------------------------------------------------- conversion
 
@@ -526,7 +528,7 @@ class Tensor(TensorBase):
         if self.dtype not in (get_default_dtype(), int64, bool_):
             facts.append(f"dtype={self.dtype}")
         if not self.is_leaf:
-            facts.append(f"grad_fn=<{self.node.op.name}>")
+            facts.append(f"grad_fn=<{self.grad_fn.op.name}>")
         elif self.requires_grad:
             facts.append("requires_grad=True")
         return f"tensor({', '.join(facts)})"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl.autograd import Spec, backward, fused, grad, op
+from minidl.autograd import Spec, backward, fused, grad, op, operators
 from minidl.testing import check_grads
 
 
@@ -237,6 +237,23 @@ def test_our_operators_are_quiet_and_nobody_elses():
         y = loud(x)
     assert len(caught) == 2  # 0 / 0 and 1 / 0
     (y + (1 / x).log()).sum().backward()
+
+
+ARITHMETIC = sorted(name for name, call in operators.items() if call.op.arithmetic)
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f4"), ("f4", "f8")])
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_rules_mean_the_same_for_arrays_as_for_tensors(name, dtypes):
+    call, random = operators[name], np.random.default_rng(0)
+    shapes = ((3, 4), ())  # numbers in tensors of another dtype are where promotion differs
+    arrays = [random.uniform(0.5, 2, s).astype(t) for s, t in zip(shapes, dtypes)]
+    args = [leaf(array, array.dtype) for array in arrays[: call.op.arity]]
+    recorded = grad(call(*args).sum(), args, create_graph=True)
+    bare = grad(call(*args).sum(), args)
+    for one, other in zip(recorded, bare, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one.detach().numpy(), other.numpy())
 
 
 # --------------------------------------------------------------------------- hooks

@@ -224,7 +224,7 @@ def test_dropping_the_result_frees_the_graph(no_collector):
     y = minidl.exp(x)
     z = (y * minidl.tanh(y)).sum()
     arrays = [weakref.ref(t.array) for t in (y, z)]
-    node = z.node
+    node = z.grad_fn
     del y, z
     assert arrays[1]() is None and arrays[0]() is not None
     del node
@@ -292,7 +292,7 @@ def test_a_chain_of_100_000_nodes(no_collector):
         y = y * x
     y.backward(retain_graph=True)
     assert x.grad.item() == 100_001.0
-    watched = weakref.ref(y.node.args[0])
+    watched = weakref.ref(y.grad_fn.args[0])
     del y  # with all that it has saved
     assert watched() is None
 

@@ -2,7 +2,7 @@
 
 ``mode`` says whether operations are recorded, ``graph`` holds what was recorded,
 ``operator`` records, ``engine`` runs backward, ``inplace`` guards changes of memory,
-``observer`` is how all that is watched.
+``observer`` is how all that is watched, ``silence`` what NumPy may not say meanwhile.
 """
 
 from minidl.autograd.engine import RemovableHandle, add_hook, backward, grad
@@ -20,3 +20,4 @@ from minidl.autograd.mode import (
 )
 from minidl.autograd.observer import Observer
 from minidl.autograd.operator import fused, op, operators
+from minidl.autograd.silence import quiet, silenced

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
-from operator import attrgetter
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
-from minidl.autograd.graph import Leaf, Node, TensorBase, check_view, describe, wrap
-from minidl.autograd.mode import phase, run, set_grad_enabled
+from minidl.autograd.graph import (
+    Leaf,
+    Node,
+    Output,
+    Place,
+    TensorBase,
+    check_view,
+    describe,
+    fit,
+    wrap,
+)
+from minidl.autograd.mode import mode, phase, run, set_grad_enabled
 
 
 def add_hook(tensor: TensorBase, hook: Callable) -> RemovableHandle:
     """Call ``hook(gradient)`` when the tensor's gradient is complete; it may return a new one."""
-    if tensor.node is None:
+    if tensor.place is None:
         raise RuntimeError("a hook needs a tensor that requires a gradient")
-    if tensor.node.hooks is None:
-        tensor.node.hooks = {}
-    hooks = tensor.node.hooks.setdefault(tensor.output, [])
+    node = tensor.place.node
+    if node.hooks is None:
+        node.hooks = {}
+    hooks = node.hooks.setdefault(tensor.place.index, [])
     hooks.append(hook)
     return RemovableHandle(hooks, hook)
 
@@ -91,13 +102,13 @@ def grad(
     inputs = [inputs] if isinstance(inputs, TensorBase) else list(inputs)
     roots = _roots(outputs, grad_outputs)
     for i, tensor in enumerate(inputs):
-        if tensor.node is None:
+        if tensor.place is None:
             raise RuntimeError(f"grad: input {i}, {describe([tensor])}, requires no gradient")
     retain = create_graph if retain_graph is None else retain_graph
     with set_grad_enabled(create_graph):
-        targets = {(t.node, t.output) for t in inputs}
-        found = phase("grad", _propagate_to, targets, roots, retain)
-    results = tuple(found.get((t.node, t.output)) for t in inputs)
+        targets = [(t.place.node, t.place.index) for t in inputs]
+        found = phase("grad", _propagate_to, set(targets), roots, retain)
+        results = tuple(None if g is None else _as_tensor(g) for g in map(found.get, targets))
     missing = [i for i, result in enumerate(results) if result is None]
     if missing and not allow_unused:
         i = missing[0]
@@ -108,7 +119,7 @@ def grad(
     return results
 
 
-def _roots(tensors: Any, grad_tensors: Any) -> list[tuple[Node, int, TensorBase]]:
+def _roots(tensors: Any, grad_tensors: Any) -> list[tuple[Place, TensorBase]]:
     tensors = [tensors] if isinstance(tensors, TensorBase) else list(tensors)
     if grad_tensors is None:
         grad_tensors = [None] * len(tensors)
@@ -117,14 +128,13 @@ def _roots(tensors: Any, grad_tensors: Any) -> list[tuple[Node, int, TensorBase]
     if len(grad_tensors) != len(tensors):
         raise ValueError(f"{len(tensors)} tensors to differentiate, {len(grad_tensors)} gradients")
     return [
-        (tensor.node, tensor.output, _start(tensor, gradient))
-        for tensor, gradient in zip(tensors, grad_tensors)
+        (tensor.place, _start(tensor, gradient)) for tensor, gradient in zip(tensors, grad_tensors)
     ]
 
 
 def _start(tensor: TensorBase, gradient: Any) -> TensorBase:
     """The gradient that the pass starts with at ``tensor``: the given one, or 1 for a scalar."""
-    if tensor.node is None:
+    if tensor.place is None:
         raise RuntimeError(
             f"backward from {describe([tensor])}, which does not require a gradient: nothing "
             "that requires one went into it, or it was computed under no_grad()"
@@ -154,6 +164,22 @@ def _check_gradient(gradient: Any, shape: tuple[int, ...], got: str) -> None:
         raise RuntimeError(f"{got} a gradient of shape {gradient.array.shape}, not {shape}")
 
 
+# A pass that is recorded is made of tensors. In any other all gradients are bare arrays, or
+# NumPy's scalars where they have no dimensions.
+
+
+def _as_tensor(gradient: Any) -> TensorBase:
+    return gradient if mode.enabled else wrap(gradient)
+
+
+def _as_found(tensor: TensorBase) -> Any:
+    return tensor if mode.enabled else tensor.array
+
+
+def _sum(first: Any, second: Any) -> Any:
+    return first + second if mode.enabled else run("add", operator.add, first, second)
+
+
 class _Gradients:
     """Gradients that wait for their nodes, which come out from the youngest to the oldest.
 
@@ -161,29 +187,39 @@ class _Gradients:
     Leaves do not come out: in the end their gradients are those that are left.
     """
 
-    def __init__(self, roots: list[tuple[Node | Leaf, int, TensorBase]]):
+    def __init__(self, roots: list[tuple[Place, TensorBase]]):
         self.waiting: dict = {}  # by node; if it has several results, a dict by their number
         self.ages: list[tuple[int, Node]] = []
-        for root in roots:
-            self.add(*root)
+        for place, gradient in roots:
+            self.add(place, _as_found(gradient))
 
-    def add(self, node: Node | Leaf, output: int, gradient: TensorBase) -> None:
-        """Add ``gradient`` to that of the node's result ``output``."""
-        before = self.waiting.get(node)
-        if before is None:
-            self.waiting[node] = {output: gradient} if node.multiple else gradient
-            if type(node) is not Leaf:
-                heappush(self.ages, (-node.order, node))
-        elif node.multiple:
-            before[output] = before[output] + gradient if output in before else gradient
+    def add(self, place: Place, gradient: Any) -> None:
+        """Add ``gradient`` to that of the values at ``place``."""
+        if gradient.shape != place.shape or gradient.dtype is not place.dtype:
+            gradient = fit(gradient, place)
+        if type(place) is Output:
+            before = self.waiting.get(place.node)
+            self.add_to_output(place, gradient)
+            place = place.node
         else:
-            self.waiting[node] = before + gradient
+            before = self.waiting.get(place)
+            self.waiting[place] = gradient if before is None else _sum(before, gradient)
+        if before is None and type(place) is not Leaf:
+            heappush(self.ages, (-place.order, place))
 
-    def next(self) -> tuple[Node, Any]:
-        """The youngest node, and its gradient after its hooks."""
-        _, node = heappop(self.ages)
-        gradient = self.waiting.pop(node)
-        return node, gradient if node.hooks is None else _hooked(node, gradient)
+    def add_to_output(self, place: Output, gradient: Any) -> None:
+        """Add ``gradient`` to that of one of several results."""
+        found = self.waiting.setdefault(place.node, {})
+        before = found.get(place.index)
+        found[place.index] = gradient if before is None else _sum(before, gradient)
+
+    def __iter__(self) -> Iterator[tuple[Node, Any]]:
+        """The nodes, the youngest first, and their gradients after their hooks."""
+        ages, waiting = self.ages, self.waiting
+        while ages:
+            _, node = heappop(ages)
+            gradient = waiting.pop(node)
+            yield node, gradient if node.hooks is None else _hooked(node, gradient)
 
 
 def _backward(roots: list, retain: bool) -> None:
@@ -191,97 +227,104 @@ def _backward(roots: list, retain: bool) -> None:
     _deliver(_propagate(roots, retain))
 
 
-def _propagate(roots: list, retain: bool) -> dict[Leaf, TensorBase]:
+def _propagate(roots: list, retain: bool) -> dict[Leaf, Any]:
     """Run the rules from the roots down; the gradients of the leaves."""
     gradients = _Gradients(roots)
-    while gradients.ages:
-        node, gradient = gradients.next()
-        for edge, found in zip(node.edges, node.gradients(gradient, node.edges)):
+    for node, gradient in gradients:
+        for (_, place), found in zip(node.edges, node.gradients(gradient, node.edges)):
             if found is not None:
-                gradients.add(edge.node, edge.output, found)
+                gradients.add(place, found)
         if not retain:
             node.release()
     return gradients.waiting
 
 
 def _propagate_to(targets: set, roots: list, retain: bool) -> dict:
-    """Run the rules from the roots down to the targets, (node, output) each; their gradients."""
-    needed = _leading_to({node for node, _ in targets}, [node for node, _, _ in roots])
+    """Run the rules from the roots down to the targets, (node, index) each; their gradients."""
+    nodes = {node for node, _ in targets}
+    leading = _leading_to(nodes, [place.node for place, _ in roots])
     gradients, results = _Gradients(roots), {}
-    while gradients.ages:
-        node, gradient = gradients.next()
-        slots = gradient if node.multiple else {0: gradient}
-        results.update(((node, i), g) for i, g in slots.items() if (node, i) in targets)
-        edges = [edge for edge in node.edges if edge.node in needed]
+    for node, gradient in gradients:
+        if node in nodes:
+            slots = gradient if node.multiple else {0: gradient}
+            results.update(((node, i), g) for i, g in slots.items() if (node, i) in targets)
+        edges = leading[node]
         if not edges:
             continue
-        for edge, found in zip(edges, node.gradients(gradient, edges)):
+        for (_, place), found in zip(edges, node.gradients(gradient, edges)):
             if found is not None:
-                gradients.add(edge.node, edge.output, found)
+                gradients.add(place, found)
         if not retain:
             node.release()
     for leaf, gradient in gradients.waiting.items():
-        if (leaf, 0) in targets:
+        if leaf in nodes:
             results[leaf, 0] = gradient if leaf.hooks is None else _hooked(leaf, gradient)
     return results
 
 
-def _deliver(gradients: dict[Leaf, TensorBase]) -> None:
+def _deliver(gradients: dict[Leaf, Any]) -> None:
     """Add the gradients to the leaves' ``grad``; those that only ``gradients`` holds, uncopied."""
     for leaf in list(gradients):
         gradient = gradients.pop(leaf)
         if leaf.hooks is not None:
             gradient = _hooked(leaf, gradient)
-        owned = _holders(gradient) == _ONE_HOLDER and _is_whole(gradient)
-        leaf.accumulate(gradient, owned)
+        owned = not mode.enabled and _is_whole(gradient) and _holders(gradient) == _ONE_HOLDER
+        leaf.accumulate(_as_tensor(gradient), owned)
 
 
-def _holders(gradient: TensorBase) -> tuple[int, int]:
-    """The number of references to a tensor and to its array, some of them from here."""
-    array = gradient.array
-    return getrefcount(gradient), getrefcount(array)
+def _holders(array: Any) -> int:
+    """The number of references to an array, some of them from here."""
+    return getrefcount(array)
 
 
-def _holders_of_new() -> tuple[int, int]:
-    gradient = wrap(np.empty(0))
-    return _holders(gradient)
+def _holders_of_new() -> int:
+    array = np.empty(0)
+    return _holders(array)
 
 
 _ONE_HOLDER = _holders_of_new()
-"""What `_holders` finds if its caller alone has the tensor, and the tensor alone the array."""
+"""What `_holders` finds of an array that its caller alone has."""
 
 
-def _is_whole(gradient: TensorBase) -> bool:
-    """Whether a tensor outside the graph has all of its memory, in row-major order."""
-    array = gradient.array
-    return gradient.node is None and array.base is None and array.flags.c_contiguous
+def _is_whole(array: Any) -> bool:
+    """Whether an array has all of its memory, in row-major order."""
+    return array.base is None and array.flags.c_contiguous
 
 
 def _hooked(node: Node | Leaf, gradient: Any) -> Any:
     """The gradient (or dict of them) after the node's hooks."""
     slots = gradient if node.multiple else {0: gradient}
-    for output, hooks in node.hooks.items():
+    for index, hooks in node.hooks.items():
         for hook in list(hooks):
-            if output not in slots:
+            if index not in slots:
                 continue
-            replaced = hook(slots[output])
+            replaced = hook(_as_tensor(slots[index]))
             if replaced is not None:
-                _check_gradient(replaced, slots[output].array.shape, "a hook returned")
-                slots[output] = replaced
+                _check_gradient(replaced, slots[index].shape, "a hook returned")
+                slots[index] = _as_found(replaced)
     return slots if node.multiple else slots[0]
 
 
-def _leading_to(targets: set, roots: list) -> set:
-    """Of the nodes behind the roots, the targets and all that depend on one."""
-    seen = dict.fromkeys(roots)
+def _leading_to(targets: set, roots: list) -> dict[Node | Leaf, list]:
+    """Of the nodes behind the roots, the targets and all that depend on one.
+
+    With each come the edges that lead on to such nodes.
+    """
+    seen = set(roots)
     stack = list(seen)
     while stack:
-        for edge in stack.pop().edges:
-            if edge.node not in seen:
-                seen[edge.node] = None
-                stack.append(edge.node)
-    leading: set = set()
-    for node in sorted(seen, key=attrgetter("order")):
-        if node in targets or any(edge.node in leading for edge in node.edges):
-            leading.add(node)
+        for _, place in stack.pop().edges:
+            node = place.node if type(place) is Output else place
+            if node not in seen:
+                seen.add(node)
+                stack.append(node)
+    leading: dict[Node | Leaf, list] = {}
+    for node in sorted(seen, key=operator.attrgetter("order")):
+        edges = []
+        for edge in node.edges:
+            place = edge[1]
+            if place in leading or (type(place) is Output and place.node in leading):
+                edges.append(edge)
+        if edges or node in targets:
+            leading[node] = edges
     return leading

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from numpy import asarray, generic
 
 from minidl.autograd.mode import change
 from minidl.backend import device_of
@@ -27,7 +28,10 @@ class Differentiable(Protocol):
     multiple: bool  # whether it returns a tuple (known after its first call)
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        """The gradients of the arguments behind ``edges``, given that of the result."""
+        """The gradients of the arguments behind ``edges``, given that of the result.
+
+        Tensors if the pass is recorded, else arrays.
+        """
 
 
 class TensorBase:
@@ -37,9 +41,9 @@ class TensorBase:
     ----------
     array : ndarray
         The values.
-    node, output : Node or None, int
-        The node that produced the values and which of its outputs they are. A leaf that
-        requires a gradient has a `Leaf`; a tensor that requires none has no node.
+    place : Leaf, Node, Output or None
+        Its place in the graph: the node whose result it is, or one of several results. A leaf
+        that requires a gradient has a `Leaf`; a tensor that requires none has no place.
     version : list[int]
         Two counters for all tensors that share this memory: changes in place, and how many
         of those the graph recorded.
@@ -47,10 +51,11 @@ class TensorBase:
         For a view: the count of recorded changes that its own history knows of.
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "node", "output", "version", "view_version")
+    __slots__ = ("__weakref__", "array", "grad", "place", "version", "view_version")
 
 
 _tensor_type: type[TensorBase] = TensorBase
+_new = object.__new__
 
 
 def set_tensor_type(cls: type[TensorBase]) -> None:
@@ -59,13 +64,12 @@ def set_tensor_type(cls: type[TensorBase]) -> None:
     _tensor_type = cls
 
 
-def wrap(array: Any, node: Node | Leaf | None = None, output: int = 0) -> Any:
-    """A tensor around ``array`` (shared, not copied), at ``node``'s output ``output``."""
-    tensor = object.__new__(_tensor_type)
-    tensor.array = np.asarray(array) if isinstance(array, np.generic) else array
+def wrap(array: Any, place: Place | None = None) -> Any:
+    """A tensor around ``array`` (shared, not copied), at a place in the graph or at none."""
+    tensor = _new(_tensor_type)
+    tensor.array = asarray(array) if isinstance(array, generic) else array
     tensor.grad = None
-    tensor.node = node
-    tensor.output = output
+    tensor.place = place
     tensor.version = [0, 0]
     tensor.view_version = None
     return tensor
@@ -73,7 +77,7 @@ def wrap(array: Any, node: Node | Leaf | None = None, output: int = 0) -> Any:
 
 def alias(tensor: TensorBase) -> Any:
     """A second handle on the same values, version counter and place in the graph."""
-    twin = wrap(tensor.array, tensor.node, tensor.output)
+    twin = wrap(tensor.array, tensor.place)
     twin.version = tensor.version
     twin.view_version = tensor.view_version
     return twin
@@ -108,28 +112,28 @@ class Spec:
     __hash__ = object.__hash__
 
 
-class Edge(Spec):
-    """From a node to the node (and output) that the argument at ``position`` came from.
+_accumulating = threading.RLock()  # threads may run backward to the same leaf
 
-    It knows the argument's shape and dtype, so it stands for it where its values are not kept.
+
+class Place(Spec):
+    """Where a tensor stands in the graph, with the shape and dtype of its values and gradient.
+
+    Where the values are not kept, their place stands for them.
     """
 
-    __slots__ = ("node", "output", "position")
+    __slots__ = ()
+    index = 0
+    """Which of the node's results is here."""
 
-    def __init__(self, position: int, tensor: TensorBase):
-        array = tensor.array
-        self.shape, self.dtype = array.shape, array.dtype
-        self.position = position
-        self.node: Node | Leaf = tensor.node
-        self.output = tensor.output
+    @property
+    def node(self) -> Any:
+        """The `Node` or `Leaf` to which the gradient goes."""
+        return self
 
     __eq__, __hash__ = object.__eq__, object.__hash__
 
 
-_accumulating = threading.RLock()  # threads may run backward to the same leaf
-
-
-class Leaf:
+class Leaf(Place):
     """Where a backward pass ends: gradients add up in the tensor's ``grad``."""
 
     __slots__ = ("hooks", "tensor")
@@ -138,6 +142,7 @@ class Leaf:
     multiple = False
 
     def __init__(self, tensor: TensorBase):
+        super().__init__(tensor.array)
         self.tensor = weakref.ref(tensor)
         self.hooks: dict[int, list[Callable]] | None = None
 
@@ -152,7 +157,7 @@ class Leaf:
         with _accumulating:
             if tensor.grad is None:
                 tensor.grad = gradient if owned else gradient.clone()
-            elif gradient.node is not None or tensor.grad.node is not None:
+            elif gradient.place is not None or tensor.grad.place is not None:
                 tensor.grad = tensor.grad + gradient
             else:
                 change("accumulate", operator.iadd, tensor.grad.array, gradient.array)
@@ -162,53 +167,57 @@ class Leaf:
 _order = itertools.count(1)
 
 
-class Node:
+class Node(Place):
     """One recorded call of an operator: where it came from and what its rules need.
+
+    Its shape and dtype are those of its result; those of several have an `Output` each.
 
     Attributes
     ----------
     op : Differentiable
         The operator.
-    multiple : bool
-        Whether it returned a tuple.
     order : int
         A node is younger than all nodes that it depends on.
     args : list or None
         The arguments; a `Spec` for a tensor whose values no rule needs. None once freed.
-    edges : list of Edge
-        Where the arguments came from that want a gradient.
+    edges : list of (int, Place)
+        The positions of the arguments that want a gradient, and where they came from.
     kept : dict or any
         The operator's options, or what a fused one keeps for its backward kernel.
-    results : array or Spec, or list of these
-        What it returned. (Arrays: the tensors would close a cycle.)
+    results : array or None, or list of array or Spec
+        What it returned, where a rule needs it. (Arrays: the tensors would close a cycle.)
     versions : list of (list, int)
         The version counters of all tensors whose values are kept, as they were.
     hooks : dict or None
         Functions to call with the gradient, by the number of the result.
     """
 
-    __slots__ = (
-        "args",
-        "edges",
-        "hooks",
-        "kept",
-        "multiple",
-        "op",
-        "order",
-        "results",
-        "versions",
-    )
+    __slots__ = ("args", "edges", "hooks", "kept", "op", "order", "results", "versions")
 
-    def __init__(self, op: Differentiable, args: list, edges: list[Edge], kept: Any):
+    def __init__(
+        self,
+        op: Differentiable,
+        args: list,
+        edges: list[Edge],
+        versions: list,
+        kept: Any,
+        like: Any,
+    ):
+        self.shape = like.shape
+        self.dtype = like.dtype
         self.op = op
-        self.multiple = op.multiple
         self.order = next(_order)
         self.args: list | None = args
         self.edges = edges
+        self.versions: Sequence[tuple[list[int], int]] = versions
         self.kept = kept
         self.results: Any = None
-        self.versions: Sequence[tuple[list[int], int]] = ()
         self.hooks: dict[int, list[Callable]] | None = None
+
+    @property
+    def multiple(self) -> bool:
+        """Whether it has several results."""
+        return self.op.multiple
 
     def release(self) -> None:
         """Free what was saved; a second backward pass through here is then an error."""
@@ -216,9 +225,10 @@ class Node:
         self.versions = ()
 
     def gradients(self, incoming: Any, edges: list[Edge]) -> list:
-        """For each of ``edges``, the gradient in that argument's shape and dtype (None for 0).
+        """For each of ``edges``, the gradient (None for 0) before `fit`.
 
-        ``incoming`` is the gradient of the result, or a dict of those of several.
+        ``incoming`` is the gradient of the result, or a dict of those of several. All are
+        tensors if the pass is recorded, else arrays.
         RuntimeError if what was saved is gone or was changed in place since.
         """
         if self.args is None:
@@ -233,35 +243,44 @@ class Node:
                     f"was changed in place ({version[0] - saved} times) before backward reached "
                     "it; change a clone() instead, or change it after backward"
                 )
-        if self.multiple:
+        if self.op.multiple:
             incoming = tuple(incoming.get(i) for i in range(len(self.results)))
-        found = self.op.differentiate(self, incoming, edges)
-        for i, edge in enumerate(edges):
-            found[i] = fit(found[i], edge)
-        return found
+        return self.op.differentiate(self, incoming, edges)
 
     def restored(self) -> Any:
         """The results again, connected to this node; `Spec` for those not saved."""
         saved = self.results
-        if type(saved) is Spec:
-            return saved
+        if saved is None:
+            return self
         if not self.multiple:
             return wrap(saved, self)
         return tuple(
-            each if type(each) is Spec else wrap(each, self, i) for i, each in enumerate(saved)
+            each if type(each) is Spec else wrap(each, Output(self, i, each))
+            for i, each in enumerate(saved)
         )
 
 
-def fit(gradient: TensorBase | None, edge: Edge) -> TensorBase | None:
+class Output(Place):
+    """The place of one of several results of a node."""
+
+    __slots__ = ("index", "node")
+
+    def __init__(self, node: Node, index: int, array: Any):
+        super().__init__(array)
+        self.node, self.index = node, index
+
+
+Edge = tuple[int, Place]
+"""From a node to where its argument at a position came from."""
+
+
+def fit(gradient: Any, place: Place) -> Any:
     """Undo broadcasting and dtype promotion: the one place where this is done."""
-    if gradient is None:
-        return None
-    array = gradient.array
-    if array.shape != edge.shape:
-        gradient = gradient.sum_to_size(edge.shape)
-    if array.dtype is not edge.dtype and array.dtype != edge.dtype:
-        gradient = gradient.to(edge.dtype)
-    return gradient
+    if gradient.shape == place.shape and gradient.dtype is place.dtype:
+        return gradient
+    if isinstance(gradient, TensorBase):
+        return gradient.sum_to_size(place.shape).to(place.dtype)
+    return fit(wrap(gradient), place).array
 
 
 def describe(args: Iterable) -> str:

@@ -14,7 +14,8 @@ from minidl.backend import fits_into
 def update_inplace(target: TensorBase, function: Callable, *args: Any, **options: Any) -> Any:
     """``target`` becomes ``function(target, *args, **options)``: its memory and its node."""
     recorded = mode.enabled and any(
-        isinstance(a, TensorBase) and a.node is not None for a in (target, *args, *options.values())
+        isinstance(a, TensorBase) and a.place is not None
+        for a in (target, *args, *options.values())
     )
     if recorded:
         check_inplace(target)
@@ -33,13 +34,13 @@ def update_inplace(target: TensorBase, function: Callable, *args: Any, **options
     target.version[0] += 1
     if recorded:
         target.version[1] += 1
-        target.node, target.output = out.node, out.output
+        target.place = out.place
     return target
 
 
 def check_inplace(target: TensorBase) -> None:
     """RuntimeError if the graph cannot follow an in-place change of ``target``."""
-    if isinstance(target.node, Leaf):
+    if isinstance(target.place, Leaf):
         raise RuntimeError(
             f"a leaf {describe([target])} that requires a gradient cannot be changed in place "
             "while operations are recorded; do it under no_grad()"

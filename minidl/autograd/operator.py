@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl.autograd.engine import grad
-from minidl.autograd.graph import Edge, Node, Spec, TensorBase, check_view, describe, wrap
+from minidl.autograd.graph import Edge, Node, Output, Spec, TensorBase, check_view, describe, wrap
 from minidl.autograd.mode import mode, run
+from minidl.autograd.silence import restore, silence
 from minidl.backend import CPU, device_of, out_of_memory
 
 
@@ -66,18 +67,24 @@ class Op:
         self.rules: list[Rule | None] = []
         self.wanted: list[int] = []
         self.each: Rule | None = None
+        self.arithmetic = False  # whether the rules hold for arrays, too
+        self.quiet = getattr(forward, "quiet", False)
         self.kernel: Callable | None = None  # for all gradients at once
         self.plans: dict[int, Plan] = {}  # by the kinds of arguments
         parameters = inspect.signature(forward).parameters.values()
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.names = tuple(p.name for p in parameters)
+        self.arity = None if variadic else len(self.names)
         self.defaults = tuple(p.default for p in parameters)
 
-    def vjp(self, *rules: Callable | None) -> None:
+    def vjp(self, *rules: Callable | None, arithmetic: bool = False) -> None:
         """Declare the rule of each leading argument; None where there is no gradient.
 
         ``rule(g, y, *arguments)`` is the product of ``g`` with the Jacobian in that argument.
+        ``arithmetic`` says that the rules use Python's ``+ - * /`` alone: they mean the same
+        for arrays of one dtype, and are given those when the gradient is not recorded.
         """
+        self.arithmetic = arithmetic
         self.rules = [Rule(rule) if rule else None for rule in rules]
         self.wanted = [i for i, rule in enumerate(rules) if rule]
         self.plans.clear()
@@ -104,16 +111,20 @@ class Op:
 
     def apply(self, args: tuple, static: dict) -> Any:
         """Run on the arguments' arrays and, if a gradient may be asked for, record it."""
-        if not self.variadic and (static or len(args) != len(self.names)):
+        if self.arity is not None and (static or len(args) != self.arity):
             args, static = self.bind(args, static), {}
         arrays, kinds = _unpacked(args)
+        loud = silence() if self.quiet else None
         try:
-            if mode.observer is None:
-                result = self.forward(*arrays, **static)
+            if mode.observer is None:  # an empty dict of options costs as much as an argument
+                result = self.forward(*arrays, **static) if static else self.forward(*arrays)
             else:
                 result = mode.observer.call(self.name, self.forward, tuple(arrays), static)
         except Exception as error:
             return self.rescued(error, args, static)
+        finally:
+            if loud is not None:
+                restore(loud)
         if isinstance(result, tuple):
             self.multiple = True
             outputs = tuple(map(wrap, result))
@@ -190,29 +201,35 @@ class Op:
 
     def record(self, args: tuple, kept: Any, plan: Plan, outputs: tuple) -> None:
         """Put a node behind the outputs that can have a gradient."""
-        saved, edges, versions, results = list(args), [], [], []
+        saved, edges, versions = list(args), [], []
         for i, wanted, needed in plan.tensors:
             arg = args[i]
             if arg.view_version is not None:
                 check_view(arg)
             if wanted:
-                edges.append(Edge(i, arg))
+                edges.append((i, arg.place))
             if needed:
                 versions.append((arg.version, arg.version[0]))
             else:
-                saved[i] = edges[-1] if wanted else Spec(arg.array)
-        node = Node(self, saved, edges, kept)
-        for i, out in enumerate(outputs):
-            array = out.array
-            if array.dtype.kind == "f":
-                out.node, out.output = node, i
+                saved[i] = arg.place if wanted else Spec(arg.array)
+        out = outputs[0]
+        node = Node(self, saved, edges, versions, kept, out.array)
+        if self.multiple:
+            self.place_several(node, outputs, plan)
+        elif node.dtype.kind == "f":
+            out.place = node
             if plan.keeps_result:
-                results.append(array)
+                node.results = out.array
                 versions.append((out.version, out.version[0]))
-            else:
-                results.append(Spec(array))
-        node.versions = versions
-        node.results = results if self.multiple else results[0]
+
+    def place_several(self, node: Node, outputs: tuple, plan: Plan) -> None:
+        """Put the node behind several outputs."""
+        node.results = [out.array if plan.keeps_result else Spec(out.array) for out in outputs]
+        for i, out in enumerate(outputs):
+            if plan.keeps_result:
+                node.versions.append((out.version, out.version[0]))
+            if out.array.dtype.kind == "f":
+                out.place = Output(node, i, out.array)
 
     def share_version(self, source: TensorBase, outputs: tuple) -> None:
         """Outputs that look into the source's memory count its in-place changes."""
@@ -223,25 +240,51 @@ class Op:
                 out.view_version = known
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        """Run the rules of the arguments behind ``edges``, or the kernel in their place."""
-        if self.kernel is not None and not mode.enabled:
-            return self.differentiate_at_once(node, g, edges)
+        """The gradients of the arguments behind ``edges``: see `Differentiable`."""
+        if mode.enabled:
+            return self.apply_rules(node, g, edges)
+        if self.kernel is not None:
+            return self.run_kernel(node, g, edges)
+        if self.arithmetic and mode.observer is None:
+            found = self.apply_rules_to_arrays(node, g, edges)
+            if found is not None:
+                return found
+        return _unwrapped(self.apply_rules(node, _wrapped(g), edges))
+
+    def apply_rules(self, node: Node, g: Any, edges: list[Edge]) -> list:
+        """What the rules of the arguments behind ``edges`` make of tensors."""
         y = node.restored()
         if self.each:
             rule = self.each.function
-            return [rule(g, y, *node.args, i=edge.position, **node.kept) for edge in edges]
-        found = []
-        for edge in edges:
-            found.append(self.rules[edge.position].function(g, y, *node.args))
-        return found
+            return [rule(g, y, *node.args, i=i, **node.kept) for i, _ in edges]
+        return [self.rules[i].function(g, y, *node.args) for i, _ in edges]
 
-    def differentiate_at_once(self, node: Node, g: Any, edges: list[Edge]) -> list:
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
+    def apply_rules_to_arrays(self, node: Node, g: Any, edges: list[Edge]) -> list | None:
+        """What the rules make of arrays; None if their dtypes differ, for tensors promote."""
+        arrays, dtype, found = [], g.dtype, []
+        for arg in node.args:
+            if isinstance(arg, TensorBase):
+                arg = arg.array
+                if arg.dtype is not dtype:
+                    return None
+            arrays.append(arg)
+        y = node if node.results is None else node.results
+        loud = silence()
+        try:
+            for i, _ in edges:
+                found.append(self.rules[i].function(g, y, *arrays))
+            return found
+        finally:
+            restore(loud)
+
+    def run_kernel(self, node: Node, g: Any, edges: list[Edge]) -> list:
+        """What the kernel of all gradients makes of arrays."""
         wanted = [False] * len(self.rules)
-        for edge in edges:
-            wanted[edge.position] = True
-        found = self.run_backward(node, g.array, node.results, *arrays, tuple(wanted))
-        return [wrap(found[edge.position]) for edge in edges]
+        for i, _ in edges:
+            wanted[i] = True
+        y = node if node.results is None else node.results
+        found = self.run_backward(node, _as_array(g), y, *_arrays(node.args), tuple(wanted))
+        return [found[i] for i, _ in edges]
 
     def run_backward(self, node: Node, *args: Any) -> Any:
         """What the kernel of the gradients returns for ``args``."""
@@ -280,7 +323,7 @@ class FusedOp(Op):
 
     def apply(self, args: tuple, static: dict) -> Any:
         """Run the forward kernel, which returns ``(result, residuals)``."""
-        if static or len(args) != len(self.names):
+        if static or len(args) != self.arity:
             args = self.bind(args, static)
         arrays, kinds = _unpacked(args)
         try:
@@ -301,23 +344,21 @@ class FusedOp(Op):
         """All arguments' values are kept, for the kernel or for the composition; no result's."""
         return self.note_plan(kinds, self.inside(kinds), [True] * len(_digits(kinds)), False)
 
-    def differentiate(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
+    def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
         """The kernel's gradients; those of the composition when they will be differentiated."""
         if mode.enabled:
             return self.differentiate_reference(node, g, edges)
-        arrays = [a.array if isinstance(a, TensorBase) else a for a in node.args]
-        found = self.run_backward(node, g.array, node.kept, *arrays)
+        found = self.run_backward(node, _as_array(g), node.kept, *_arrays(node.args))
         gradients = dict(zip(self.wanted, found))
-        found = [gradients[edge.position] for edge in edges]
-        return [None if gradient is None else wrap(gradient) for gradient in found]
+        return [gradients[i] for i, _ in edges]
 
     def differentiate_reference(self, node: Node, g: TensorBase, edges: list[Edge]) -> list:
         args = list(node.args)
-        for edge in edges:  # one handle per argument, even if a tensor was passed twice
-            args[edge.position] = args[edge.position].view_as(args[edge.position])
+        for i, _ in edges:  # one handle per argument, even if a tensor was passed twice
+            args[i] = args[i].view_as(args[i])
         result = self.reference(*args)
         result = result[0] if isinstance(result, tuple) else result
-        inputs = [args[edge.position] for edge in edges]
+        inputs = [args[i] for i, _ in edges]
         return list(grad(result, inputs, g, create_graph=True, allow_unused=True))
 
 
@@ -333,11 +374,33 @@ def _unpacked(args: tuple) -> tuple[list, int]:
     for arg in args:
         if isinstance(arg, TensorBase):
             arrays.append(arg.array)
-            kinds = 4 * kinds + (1 if arg.node is None else _RECORDED)
+            kinds = 4 * kinds + (1 if arg.place is None else _RECORDED)
         else:
             arrays.append(arg)
             kinds *= 4
     return arrays, kinds
+
+
+def _arrays(args: list) -> list:
+    """The arguments with arrays for tensors."""
+    return [arg.array if isinstance(arg, TensorBase) else arg for arg in args]
+
+
+def _as_array(g: Any) -> Any:
+    """The gradient of a number, which may be a scalar of NumPy's, as kernels take it."""
+    return np.asarray(g) if isinstance(g, np.generic) else g
+
+
+def _wrapped(g: Any) -> Any:
+    """Tensors around the gradient of a result, or around those of several (None for 0)."""
+    if isinstance(g, tuple):
+        return tuple(None if each is None else wrap(each) for each in g)
+    return wrap(g)
+
+
+def _unwrapped(found: list) -> list:
+    """The arrays of what rules returned (None for 0)."""
+    return [None if each is None else each.array for each in found]
 
 
 def _digits(kinds: int) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.autograd import change, run
+from minidl.autograd import change, run, silenced
 from minidl.backend import device_of, is_array, xp
 from minidl.compiler.fusion import fuse
 from minidl.compiler.memory import Allocations, root
@@ -34,7 +34,6 @@ from minidl.compiler.program import (
 from minidl.compiler.structure import leaves, mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.kernels.launch import noting
-from minidl.ops.operands import quiet
 
 
 class Plan:
@@ -64,8 +63,8 @@ class Plan:
         arguments = [layout.arguments[value] for value in trace.inputs]
         self.source = layout.program.source("replay", arguments)
         # operators silence NumPy's warnings, and launches are repeated without their operators
-        self.replay = quiet(layout.program.compiled("replay", self.source, {}))
-        self.observed = quiet(layout.program.compiled("replay", self.source, layout.told))
+        self.replay = silenced(layout.program.compiled("replay", self.source, {}))
+        self.observed = silenced(layout.program.compiled("replay", self.source, layout.told))
         self.memory = allocations.size
         self.launches, self.calls = layout.launches, layout.whole
 

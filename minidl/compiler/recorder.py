@@ -45,7 +45,7 @@ class Recorder(Observer):
         for tensor in tensors:
             if hasattr(tensor, "array"):
                 self.owners[id(tensor.array)].append(tensor)
-        self.leaves = [(t, t.grad) for t in tensors if isinstance(getattr(t, "node", 0), Leaf)]
+        self.leaves = [(t, t.grad) for t in tensors if isinstance(getattr(t, "place", None), Leaf)]
         self.counted = [(t.version, t.version[0]) for t in tensors if hasattr(t, "version")]
         self.trace = Trace([Value(tensor.array) for tensor in inputs])
         self.known = {id(value.array): value for value in self.trace.inputs}
@@ -149,9 +149,9 @@ class Recorder(Observer):
     def _returned(self, leaf: Any) -> Any:
         if not isinstance(leaf, TensorBase):
             return leaf
-        if leaf.node is not None and not isinstance(leaf.node, Leaf) and leaf.node.args is not None:
+        if leaf.grad_fn is not None and leaf.grad_fn.args is not None:
             raise CaptureError(
-                f"the step returned a result of {leaf.node.op.name} whose graph backward() has "
+                f"the step returned a result of {leaf.grad_fn.op.name} whose graph backward() has "
                 "not used, and a repetition has no graph: call backward() inside the step, return "
                 "detach(), or run it under no_grad()"
             )

@@ -139,7 +139,7 @@ class _Pending:
 
 def _run(function: Callable, tensors: list, args: tuple, kwargs: dict) -> tuple[Any, _Pending]:
     for i, tensor in enumerate(tensors):
-        if tensor.node is not None:
+        if tensor.place is not None:
             raise CaptureError(
                 f"argument {i} of {_name(function)} requires a gradient, and a repeated step has "
                 "no graph that could lead to it: pass detach() of it"

@@ -30,7 +30,7 @@ class Parameter(Tensor):
         self.array, self.version = values.array, values.version
         self.view_version = None
         self.grad = None
-        self.node, self.output = None, 0
+        self.place = None
         self.requires_grad_(requires_grad)
 
     def __deepcopy__(self, memo: dict) -> Parameter:

@@ -11,12 +11,12 @@ import math
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import describe, fused, op
+from minidl.autograd import describe, fused, op, quiet
 from minidl.backend import xp
 from minidl.kernels.launch import planned
 from minidl.ops.comparison import where
 from minidl.ops.elementwise import erf, expm1, tanh
-from minidl.ops.operands import floating, quiet
+from minidl.ops.operands import floating
 from minidl.ops.shape import reshape
 
 # --------------------------------------------------------------------------- operators

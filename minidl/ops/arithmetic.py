@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.autograd import op
+from minidl.autograd import op, quiet
 from minidl.backend import bool_, get_default_dtype, xp
 from minidl.ops.comparison import isnan, where
 from minidl.ops.elementwise import floor
-from minidl.ops.operands import common_dtype, promoted, quiet
+from minidl.ops.operands import common_dtype, promoted
 
 
 @op
@@ -21,7 +21,7 @@ def _add(input, other):
     return a + b
 
 
-_add.vjp(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g)
+_add.vjp(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g, arithmetic=True)
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
@@ -36,7 +36,7 @@ def _sub(input, other):
     return xp(a, b).subtract(a, b)
 
 
-_sub.vjp(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g)
+_sub.vjp(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g, arithmetic=True)
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
@@ -52,7 +52,7 @@ def mul(input, other):
     return a * b
 
 
-mul.vjp(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a)
+mul.vjp(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a, arithmetic=True)
 
 
 @op
@@ -61,7 +61,7 @@ def neg(input):
     return xp(input).negative(input)
 
 
-neg.vjp(lambda g, _y, _x: -g)
+neg.vjp(lambda g, _y, _x: -g, arithmetic=True)
 
 
 # --------------------------------------------------------------------------- division
@@ -75,7 +75,7 @@ def _div(input, other):
     return xp(a, b).divide(a, b, dtype=dtype if dtype.kind == "f" else get_default_dtype())
 
 
-_div.vjp(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b)
+_div.vjp(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b, arithmetic=True)
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:

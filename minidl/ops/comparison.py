@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.autograd import op
+from minidl.autograd import op, quiet
 from minidl.backend import bool_, result_type, xp
-from minidl.ops.operands import cast, promoted, quiet
+from minidl.ops.operands import cast, promoted
 
 
 @op

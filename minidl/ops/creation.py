@@ -39,11 +39,11 @@ def require_grad(tensor: TensorBase, requires_grad: bool = True) -> Any:
             f"{describe([tensor])} cannot require a gradient: only floating-point tensors can; "
             "convert it with .float() first"
         )
-    if tensor.node is not None and not isinstance(tensor.node, Leaf):
+    if tensor.place is not None and not isinstance(tensor.place, Leaf):
         if requires_grad:
             return tensor
         raise RuntimeError("only a leaf can stop requiring a gradient; use detach()")
-    tensor.node = (tensor.node or Leaf(tensor)) if requires_grad else None
+    tensor.place = (tensor.place or Leaf(tensor)) if requires_grad else None
     return tensor
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
-from minidl.autograd import op
+from minidl.autograd import op, quiet
 from minidl.backend import xp
 from minidl.ops.linalg import same_dtype
-from minidl.ops.operands import accumulator, quiet
+from minidl.ops.operands import accumulator
 
 
 def einsum(equation: str, *operands: Any) -> Any:

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import op
+from minidl.autograd import op, quiet
 from minidl.backend import bool_, to_device, xp
-from minidl.ops.operands import floating, quiet
+from minidl.ops.operands import floating
 
 
 @op
@@ -21,7 +21,7 @@ def exp(input):
     return xp(input).exp(floating(input))
 
 
-exp.vjp(lambda g, y, _x: g * y)
+exp.vjp(lambda g, y, _x: g * y, arithmetic=True)
 
 
 @op
@@ -31,7 +31,7 @@ def expm1(input):
     return xp(input).expm1(floating(input))
 
 
-expm1.vjp(lambda g, y, _x: g * (y + 1))
+expm1.vjp(lambda g, y, _x: g * (y + 1), arithmetic=True)
 
 
 @op
@@ -41,7 +41,7 @@ def log(input):
     return xp(input).log(floating(input))
 
 
-log.vjp(lambda g, _y, x: g / x)
+log.vjp(lambda g, _y, x: g / x, arithmetic=True)
 
 
 @op
@@ -51,7 +51,7 @@ def log1p(input):
     return xp(input).log1p(floating(input))
 
 
-log1p.vjp(lambda g, _y, x: g / (x + 1))
+log1p.vjp(lambda g, _y, x: g / (x + 1), arithmetic=True)
 
 
 @op
@@ -61,7 +61,7 @@ def sqrt(input):
     return xp(input).sqrt(floating(input))
 
 
-sqrt.vjp(lambda g, y, _x: g / (2 * y))
+sqrt.vjp(lambda g, y, _x: g / (2 * y), arithmetic=True)
 
 
 @op
@@ -71,7 +71,7 @@ def rsqrt(input):
     return 1 / xp(input).sqrt(floating(input))
 
 
-rsqrt.vjp(lambda g, y, _x: -0.5 * g * (y * y * y))
+rsqrt.vjp(lambda g, y, _x: -0.5 * g * (y * y * y), arithmetic=True)
 
 
 @op
@@ -81,7 +81,7 @@ def square(input):
     return xp(input).multiply(input, input)
 
 
-square.vjp(lambda g, _y, x: g * (2 * x))
+square.vjp(lambda g, _y, x: g * (2 * x), arithmetic=True)
 
 
 @op
@@ -91,7 +91,7 @@ def reciprocal(input):
     return 1 / floating(input)
 
 
-reciprocal.vjp(lambda g, y, _x: -g * y * y)
+reciprocal.vjp(lambda g, y, _x: -g * y * y, arithmetic=True)
 
 
 @op
@@ -120,7 +120,7 @@ def tanh(input):
     return xp(input).tanh(floating(input))
 
 
-tanh.vjp(lambda g, y, _x: g * (1 - y * y))
+tanh.vjp(lambda g, y, _x: g * (1 - y * y), arithmetic=True)
 
 
 @op
@@ -218,7 +218,7 @@ def clone(input):
     return input.copy()
 
 
-clone.vjp(lambda g, _y, _x: g)
+clone.vjp(lambda g, _y, _x: g, arithmetic=True)
 
 
 @op

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.autograd import TensorBase, is_grad_enabled, op, reading, update_inplace
+from minidl.autograd import TensorBase, is_grad_enabled, op, quiet, reading, update_inplace
 from minidl.backend import int64, is_array, uint8, xp
 from minidl.ops.comparison import where
-from minidl.ops.operands import quiet
 from minidl.ops.shape import axis_of
 
 values_and_indices = namedtuple("values_and_indices", ["values", "indices"])

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 from minidl import kernels
-from minidl.autograd import TensorBase, op
+from minidl.autograd import TensorBase, op, quiet
 from minidl.kernels.launch import planned
-from minidl.ops.operands import quiet
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, transpose, unsqueeze
 

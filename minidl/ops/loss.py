@@ -10,12 +10,11 @@ import math
 import warnings
 from typing import Any
 
-from minidl.autograd import describe, op
+from minidl.autograd import describe, op, quiet
 from minidl.backend import xp
 from minidl.ops.activation import softplus
 from minidl.ops.comparison import clamp, where
 from minidl.ops.elementwise import abs, exp, log, log1p
-from minidl.ops.operands import quiet
 from minidl.ops.reduce import mean, sum
 
 

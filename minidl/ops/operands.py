@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,39 +12,10 @@ from minidl.kernels.launch import contiguous
 _NUMBERS = frozenset((int, float, bool))
 
 
-def _silence() -> tuple[contextvars.ContextVar, Any]:
-    """Where NumPy keeps what it does about floating-point errors, and what it keeps for nothing."""
-    with np.errstate(all="ignore"):
-        context = contextvars.copy_context()
-    with np.errstate(all="raise"):
-        other = contextvars.copy_context()
-    (variable,) = (v for v in context if context[v] is not other.get(v))
-    return variable, context[variable]
-
-
-_on_error, _ignore = _silence()
-
-
-def quiet(function: Callable) -> Callable:
-    """Let ``function`` yield inf and nan without a word, as PyTorch does, where NumPy warns.
-
-    As the decorator ``np.errstate(all="ignore")``, in a third of its time.
-    """
-    silence, restore = _on_error.set, _on_error.reset
-
-    @functools.wraps(function)
-    def silent(*args: Any, **options: Any) -> Any:
-        before = silence(_ignore)
-        try:
-            return function(*args, **options)
-        finally:
-            restore(before)
-
-    return silent
-
-
 def promoted(first: Any, second: Any) -> tuple[Any, Any]:
     """Two operands in their common dtype; a Python number beside a float array stays as it is."""
+    if type(first) is type(second) is np.ndarray and first.dtype is second.dtype:
+        return first, second
     if type(second) in _NUMBERS:
         if is_array(first) and first.dtype.kind == "f":
             return first, second

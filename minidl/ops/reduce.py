@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minidl import kernels
-from minidl.autograd import TensorBase, op
+from minidl.autograd import TensorBase, op, quiet
 from minidl.backend import bool_, int64, xp
 from minidl.kernels.launch import planned
 from minidl.ops.arithmetic import div
@@ -22,7 +22,7 @@ from minidl.ops.comparison import eq, maximum, minimum, where
 from minidl.ops.creation import eye
 from minidl.ops.elementwise import abs, exp, sign, to
 from minidl.ops.index import gather, values_and_indices
-from minidl.ops.operands import accumulator, floating, fractional, quiet
+from minidl.ops.operands import accumulator, floating, fractional
 from minidl.ops.shape import axes, axis_of, expand, flip, permute, reshape, squeeze, unsqueeze
 
 

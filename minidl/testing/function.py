@@ -128,11 +128,11 @@ def weight_for(i: int, array: Any) -> np.ndarray:
 
 def nodes_behind(tensors: Sequence) -> list[Node]:
     """All recorded calls that ``tensors`` depend on."""
-    stack = [t.node for t in requiring_grad(tensors)]
+    stack = [t.place.node for t in requiring_grad(tensors)]
     seen = set(stack)
     while stack:
-        for edge in stack.pop().edges:
-            if edge.node not in seen:
-                seen.add(edge.node)
-                stack.append(edge.node)
+        for _, place in stack.pop().edges:
+            if place.node not in seen:
+                seen.add(place.node)
+                stack.append(place.node)
     return [node for node in seen if isinstance(node, Node)]
