@@ -69,6 +69,11 @@ def noting(allocate: Allocate) -> Iterator[Notes]:
         vars(tape).update(previous)
 
 
+def is_noted() -> bool:
+    """Whether what is launched now is to be repeated or shown: values may then decide nothing."""
+    return tape.note is not None
+
+
 def planned(kernel: Callable) -> Callable:
     """Declare that ``kernel`` keeps the rules above."""
     kernel.planned = True

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl.kernels.conv import dense, pooled, reference, sparse, wide
 from minidl.kernels.conv.reference import Grads, How, Needs, Padding, Pair, output_size
-from minidl.kernels.launch import contiguous, empty, planned, unplanned
+from minidl.kernels.launch import contiguous, empty, is_noted, planned, unplanned
 
 
 @planned
@@ -127,8 +127,7 @@ def conv2d_relu_max_pool2d_grad(
     if wide.suits(w.shape, groups) or not sparse.suits(w.shape, how):
         size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
         return _grads(pooled.spread(g, code, size), x, w, x.shape, w.shape, how, needs)
-    shapes = x.shape, w.shape, (len(w),)
-    results = tuple(empty(s, g.dtype) if n else None for s, n in zip(shapes, needs))
+    results = _room(g.dtype, x.shape, w.shape, needs)
     sparse.fill(sparse.ALWAYS, g, code, x, w, results, x.shape, w.shape, how)
     return results
 
@@ -153,9 +152,21 @@ def _grads(
         return _dense_grads(g, x, w, input_shape, weight_shape, how, needs)
     g = contiguous(g)
     found = sparse.decide(g)
-    results = _dense_grads(g, x, w, input_shape, weight_shape, how, needs, found)
-    sparse.fill(found, g, None, x, w, results, input_shape, weight_shape, how)
+    if is_noted() or not found[0]:  # a repetition will find another g, and decides in its launches
+        results = _dense_grads(g, x, w, input_shape, weight_shape, how, needs, found)
+    else:
+        results = _room(g.dtype, input_shape, weight_shape, needs)
+    if is_noted() or found[0]:
+        sparse.fill(found, g, None, x, w, results, input_shape, weight_shape, how)
     return results
+
+
+def _room(
+    dtype: np.dtype, input_shape: tuple[int, ...], weight_shape: tuple[int, ...], needs: Needs
+) -> Grads:
+    """Memory for those gradients that are needed."""
+    shapes = input_shape, weight_shape, weight_shape[:1]
+    return tuple(empty(s, dtype) if n else None for s, n in zip(shapes, needs))
 
 
 def _wide_grads(
