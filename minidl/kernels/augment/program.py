@@ -11,6 +11,7 @@ measure of all steps on uint8.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ class Step(NamedTuple):
     second: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-def assemble(steps: list[Step]) -> np.ndarray:
+def assemble(steps: Sequence[Step]) -> np.ndarray:
     """The program of ``steps``, a float64 matrix (steps, `ROW`)."""
     rows = np.zeros((len(steps), ROW))
     column = 0

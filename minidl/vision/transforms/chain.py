@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,10 +76,17 @@ def compile_chain(transform: Any, channels: int, height: int, width: int) -> Cha
         stages.append((member, height, width))
         steps += described
         height, width = steps[-1].height, steps[-1].width
+    compiled = _assembled(tuple(steps), channels)
+    return None if compiled is None else Chain(stages, *compiled)
+
+
+@functools.lru_cache(maxsize=64)  # a data set asks before each block, lest a transform has changed
+def _assembled(steps: tuple[Step, ...], channels: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The program of ``steps`` and its table; None if they are not in order."""
     if not instructions.in_order([step.opcode for step in steps]):
         return None
     steps, table = _fold_normalization(steps, channels)
-    return Chain(stages, instructions.assemble(steps), table)
+    return instructions.assemble(steps), table
 
 
 def _flat(transform: Any) -> list[Callable]:
@@ -104,7 +112,9 @@ def _blocks(transform: Transform) -> int:
     return -(-transform.draws // _BLOCK)
 
 
-def _fold_normalization(steps: list[Step], channels: int) -> tuple[list[Step], np.ndarray]:
+def _fold_normalization(
+    steps: tuple[Step, ...], channels: int
+) -> tuple[tuple[Step, ...], np.ndarray]:
     """The table of floats, with the normalisations that directly follow `ToTensor` in it."""
     table = np.tile(np.arange(256, dtype=np.float32) / np.float32(255), (channels, 1))
     after = 1 + next(i for i, step in enumerate(steps) if step.opcode == TO_FLOAT)
