@@ -5,22 +5,36 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import time
 from datetime import date
 from pathlib import Path
 
+from minidl.profiler.machine import processor
+
+_TIMES = Path("/proc/stat")
+_MOMENT = 1.0  # seconds
 _LIBRARIES = ("numpy", "numba", "torch", "jax", "pillow")
 
 
 def describe() -> str:
     """Processor, cores usable by this process, Python and date, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    python = platform.python_version()
-    return f"{_processor()}, {cores} cores, Python {python}, {date.today().isoformat()}"
+    return f"{processor()}, Python {platform.python_version()}, {date.today().isoformat()}"
 
 
 def load() -> float | None:
-    """How many programs wanted a core in the last minute; None where the system does not say."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    """How many cores others keep busy while this process waits; None where none can tell."""
+    if not _TIMES.exists():
+        return None
+    idle, total = _core_times()
+    time.sleep(_MOMENT)
+    idle_later, total_later = _core_times()
+    return os.cpu_count() * (1 - (idle_later - idle) / (total_later - total))
+
+
+def _core_times() -> tuple[int, int]:
+    """The time that all cores have spent idle, and all their time, in the system's ticks."""
+    user, nice, system, idle, waiting, *others = map(int, _TIMES.read_text().split()[1:9])
+    return idle + waiting, user + nice + system + idle + waiting + sum(others)
 
 
 def versions() -> dict[str, str]:
@@ -32,12 +46,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
