@@ -10,7 +10,7 @@ import numpy as np
 import minidl
 from benchmarks.gpu_work import Sizes, Work, peer_available, torch
 from benchmarks.twins import on_torch
-from examples.cifar_cnn import ArticleNet
+from minidl.recipes import ArticleNet
 from minidl.vision.models import resnet
 
 if torch is not None:

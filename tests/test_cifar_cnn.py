@@ -1,11 +1,11 @@
 """The networks of the CIFAR-10 example as a whole, with each kernel set of the CPU."""
 
 import pytest
-from cifar_cnn import ArticleNet, fast_net
 from network_gradients import check_every_parameter
 
 from minidl.kernels import use_kernels
 from minidl.kernels.registry import SETS
+from minidl.recipes import ArticleNet, fast_net
 
 
 @pytest.mark.parametrize("kernel_set", SETS["cpu"])

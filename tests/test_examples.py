@@ -23,8 +23,9 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "cifar_cnn.py"
 # Checkpoint after every step, so that a kill at any moment falls between two of them.
 EAGER = (
-    "import sys; sys.path.insert(0, {folder!r}); import cifar_cnn; "
-    "cifar_cnn.CHECKPOINT_SECONDS = 0.0; cifar_cnn.figures = None; sys.exit(cifar_cnn.main())"
+    "import sys; sys.path.insert(0, {folder!r}); import cifar_cnn; import minidl.recipes.run; "
+    "minidl.recipes.run.CHECKPOINT_SECONDS = 0.0; cifar_cnn.figures = None; "
+    "sys.exit(cifar_cnn.main())"
 )
 
 

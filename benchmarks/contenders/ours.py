@@ -11,8 +11,8 @@ import minidl
 from benchmarks import data
 from benchmarks.contenders.torchlike import TorchLike
 from benchmarks.contenders.unavailable import Unavailable
-from examples.cifar_cnn import ArticleNet, fast_net
 from minidl import kernels
+from minidl.recipes import ArticleNet, fast_net
 from minidl.utils.data import DataLoader
 from minidl.vision import datasets, models, transforms
 

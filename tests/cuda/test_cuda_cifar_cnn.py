@@ -1,8 +1,9 @@
 """The networks of the CIFAR-10 example as a whole, on the devices."""
 
 import pytest
-from cifar_cnn import ArticleNet, fast_net
 from network_gradients import check_every_parameter
+
+from minidl.recipes import ArticleNet, fast_net
 
 
 @pytest.mark.parametrize("make", [ArticleNet, fast_net])

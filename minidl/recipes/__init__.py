@@ -1,0 +1,10 @@
+"""Whole training runs on CIFAR-10: networks, settings, data, and the loop with its checkpoints.
+
+``examples/cifar_cnn.py`` and the command ``minidl train`` are made of these.
+"""
+
+from minidl.recipes.data import DataError, find_cifar10, limited, load_data
+from minidl.recipes.networks import ArticleNet, fast_net
+from minidl.recipes.recipe import RECIPES, Recipe
+from minidl.recipes.run import Run, RunError, accuracy_of
+from minidl.recipes.stop import Stop
