@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import minidl
 from minidl import nn
+from minidl.recipes.evaluation import accuracy_of, confusion_of
 from minidl.recipes.recipe import Recipe
 from minidl.recipes.stop import Stop
 from minidl.utils.data import DataLoader, Dataset
@@ -185,13 +186,11 @@ class Run:
     def evaluate(self) -> np.ndarray:
         """The confusion matrix on the test pictures: rows are true classes."""
         self.model.eval()
-        confusion = np.zeros((10, 10), np.int64)
-        with minidl.no_grad():
-            for pictures, labels in self.test_loader:
-                (there, _) = self.moved(pictures, labels)
-                predicted = self.model(there).argmax(1).cpu()
-                np.add.at(confusion, (labels.numpy(), predicted.numpy()), 1)
-        return confusion
+
+        def forward(pictures: minidl.Tensor) -> minidl.Tensor:
+            return self.model(pictures.to(self.device, non_blocking=True))
+
+        return confusion_of(forward, self.test_loader, 10)
 
 
 class Totals:
@@ -218,11 +217,6 @@ class Totals:
         """Loss and accuracy."""
         seen, loss_sum, correct = self.numbers()
         return loss_sum / seen, correct / seen
-
-
-def accuracy_of(confusion: np.ndarray) -> float:
-    """The share of pictures on the diagonal."""
-    return float(confusion.trace() / confusion.sum())
 
 
 def progress_bar(title: str, total: int, done: int) -> tqdm:
