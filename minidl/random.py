@@ -26,6 +26,7 @@ from minidl import backend, kernels
 from minidl.backend import Device, float32, float64, int64, made_on, xp
 
 _WORD = (1 << 64) - 1
+_PIECE = 1 << 20  # pairs of normal numbers at a time: a large tensor takes no more than its memory
 _DRAW, _SPAWN = 0, 1  # the counter's high half: keys are never made of bits that were drawn
 
 Shape = int | tuple[int, ...]
@@ -139,11 +140,16 @@ class Generator:
             values = (self._bits64(math.prod(shape), device) >> np.uint64(11)) * 2.0**-53
         else:
             digits = np.finfo(dtype).nmant + 1
-            kept = self.bits(math.prod(shape), device) >> np.uint32(32 - digits)
-            values = kept.astype(float32) * float32.type(2.0**-digits)
+            bits = self.bits(math.prod(shape), device)
+            bits >>= np.uint32(32 - digits)
+            values = bits.astype(float32)
+            values *= float32.type(2.0**-digits)
         if (low, high) != (0.0, 1.0):
-            values = (low + values * (high - low)).astype(dtype, copy=False)
-            values = values.clip(max=np.nextafter(dtype.type(high), dtype.type(low)))
+            values *= high - low
+            values += low
+            values = values.astype(dtype, copy=False)
+            largest = np.nextafter(dtype.type(high), dtype.type(low))
+            xp(values).minimum(values, largest, out=values)
         return values.astype(dtype, copy=False).reshape(shape)
 
     def normal(
@@ -166,18 +172,21 @@ class Generator:
         count = math.prod(shape)
         pairs = -(-count // 2)
         if dtype == float64:
-            u = (self._bits64(2 * pairs, device) >> np.uint64(11)) * 2.0**-53 + 2.0**-54
+            bits, uniform = self._bits64(2 * pairs, device), _uniform64
         else:
-            u = self.bits(2 * pairs, device).astype(float32)
-            u = u * float32.type(2.0**-32) + float32.type(2.0**-33)
-        module = xp(u)
-        radius = module.sqrt(-2 * module.log(u[:pairs]))
-        angle = u[pairs:] * u.dtype.type(2 * math.pi)
-        parts = [radius * module.cos(angle), radius * module.sin(angle)]
-        values = module.concatenate(parts)[:count]
-        if (mean, std) != (0.0, 1.0):
-            values = mean + std * values
-        return values.astype(dtype, copy=False).reshape(shape)
+            bits, uniform = self.bits(2 * pairs, device), _uniform32
+        module = xp(bits)
+        values = module.empty(2 * pairs, dtype)
+        for start in range(0, pairs, _PIECE):
+            piece = slice(start, min(start + _PIECE, pairs))
+            behind = slice(pairs + piece.start, pairs + piece.stop)
+            u, v = uniform(bits[piece]), uniform(bits[behind])
+            radius = module.sqrt(-2 * module.log(u))
+            angle = v * v.dtype.type(2 * math.pi)
+            for place, turned in ((piece, module.cos(angle)), (behind, module.sin(angle))):
+                part = radius * turned
+                values[place] = part if (mean, std) == (0.0, 1.0) else mean + std * part
+        return values[:count].reshape(shape)
 
     def integers(
         self, low: int, high: int, shape: Shape = (), device: Device | str | None = None
@@ -200,6 +209,16 @@ class Generator:
         if n < 0:
             raise ValueError(f"permutation of {n} numbers: n must not be negative")
         return self._bits64(n, device).argsort(kind="stable").astype(int64, copy=False)
+
+
+def _uniform32(bits: Any) -> Any:
+    """Numbers in (0, 1], float32, of uint32 ones."""
+    return bits.astype(float32) * float32.type(2.0**-32) + float32.type(2.0**-33)
+
+
+def _uniform64(bits: Any) -> Any:
+    """Numbers in (0, 1), float64, of uint64 ones."""
+    return (bits >> np.uint64(11)) * 2.0**-53 + 2.0**-54
 
 
 def _high_product(words: Any, factor: int) -> Any:
