@@ -67,6 +67,9 @@ class _Graph:
         for value in leaves(new.result):
             if isinstance(value, Value):
                 value.call = new
+        for call in old:
+            for value in call.makes():
+                value.forget()
 
 
 # --------------------------------------------------------------------------- copies

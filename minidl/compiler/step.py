@@ -106,6 +106,7 @@ class CompiledStep:
         found = difference(before.trace, run.trace)
         if found is None:
             self._keep(_Recording(before.trace, run), key)
+            run.trace.forget()  # now, and not when a collector finds its cycles
         elif before.attempts + 1 >= _PATIENCE:
             raise CaptureError(f"{found}. No two runs of the step computed the same")
         else:
