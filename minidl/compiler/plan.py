@@ -200,7 +200,7 @@ class _Layout:
     def _fix(self, call: Call, result: Any) -> None:
         for value, array in zip(leaves(call.result), leaves(result)):
             if is_value(value) and value.call is call:
-                self.fixed[value] = value.array = array  # the recorded one is free
+                self.fixed[value] = array
 
     def _vary(self, value: Value, word: str) -> None:
         self.program.variable(value, word)
