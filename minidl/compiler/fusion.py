@@ -7,75 +7,27 @@ new call stands where the first of the old ones stood.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from minidl import kernels
-from minidl.compiler.structure import leaves, mapped
+from minidl.compiler.chains import fuse_chains
+from minidl.compiler.graph import Graph
+from minidl.compiler.structure import mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.kernels.launch import planned
 
 
 def fuse(trace: Trace) -> None:
     """Apply all rules to the calls of ``trace``."""
-    for rule in (_moved_copies, _pooled_convolutions, _rectified_linears):
-        rule(_Graph(trace))
-
-
-class _Graph:
-    """The calls of a trace with who uses what."""
-
-    def __init__(self, trace: Trace):
-        self.trace = trace
-        self.users: dict[Value, list[Call]] = defaultdict(list)
-        for call in trace.calls:
-            for value in dict.fromkeys(call.uses()):
-                self.users[value].append(call)
-        self.kept = {*leaves(trace.result), *(value for _, value in trace.gradients)}
-
-    def named(self, *names: str) -> Iterator[Call]:
-        """The calls of these names that are still there."""
-        return iter([call for call in self.trace.calls if call.name in names])
-
-    def used_by(self, value: Value, *calls: Call | None) -> bool:
-        """Whether nobody but ``calls`` uses ``value``."""
-        return value not in self.kept and set(self.users[value]) <= set(calls)
-
-    def user(self, value: Value, name: str, position: int = 0) -> Call | None:
-        """The call of that name that takes ``value`` at ``position``, if there is just one."""
-        calls = [call for call in self.users[value] if call.name == name]
-        return calls[0] if len(calls) == 1 and calls[0].args[position] is value else None
-
-    def only_user(self, value: Value, name: str) -> Call | None:
-        """The call of that name that takes ``value`` first, if nobody else uses it."""
-        call = self.user(value, name)
-        return call if self.used_by(value, call) else None
-
-    def undisturbed(self, calls: list[Call]) -> bool:
-        """Whether nothing is changed in place between the first and the last of ``calls``."""
-        places = sorted(map(self.trace.calls.index, calls)) or [0]
-        return not any(call.changes for call in self.trace.calls[places[0] : places[-1]])
-
-    def replace(self, old: list[Call], new: Call) -> None:
-        """Put ``new`` in the place of the first of ``old``, and take all of them out."""
-        calls = self.trace.calls
-        calls[min(map(calls.index, old))] = new
-        for call in old:
-            if call in calls:
-                calls.remove(call)
-        for value in leaves(new.result):
-            if isinstance(value, Value):
-                value.call = new
-        for call in old:
-            for value in call.makes():
-                value.forget()
+    for rule in (_moved_copies, _pooled_convolutions, _rectified_linears, fuse_chains):
+        rule(Graph(trace))
 
 
 # --------------------------------------------------------------------------- copies
 
 
-def _moved_copies(graph: _Graph) -> None:
+def _moved_copies(graph: Graph) -> None:
     """A copy of what nobody else looks at is the thing itself.
 
     Gradients are copied while a run is recorded, because the record holds on to them.
@@ -114,7 +66,7 @@ _POOLED = (2, 2), (2, 2), (0, 0), (1, 1)
 """Kernel size, stride, padding and dilation of the pooling that the kernel does."""
 
 
-def _pooled_convolutions(graph: _Graph) -> None:
+def _pooled_convolutions(graph: Graph) -> None:
     """Convolution, ReLU and pooling of 2 by 2; and the way back, if there is one."""
     for conv in list(graph.named("conv2d")):
         relu = graph.only_user(conv.result, "relu")
@@ -162,7 +114,7 @@ def linear_relu_grad(g: Any, y: Any, x: Any, w: Any, wanted: tuple) -> Any:
     return kernels.linear_grad(g, y, x, w, wanted)
 
 
-def _rectified_linears(graph: _Graph) -> None:
+def _rectified_linears(graph: Graph) -> None:
     """A linear layer of rows and ReLU; and the way back, if there is one."""
     for linear in list(graph.named("linear")):
         relu = graph.only_user(linear.result, "relu")

@@ -56,17 +56,21 @@ class Plan:
 
     def __init__(self, trace: Trace):
         fuse(trace)
-        allocations = Allocations()
-        draft = _Layout(trace, allocations, None)
-        allocations.settle(draft.lives())
-        layout = _Layout(trace, allocations, draft.launched)
+        # operators silence NumPy's warnings, and neither plan nor repetition goes through them
+        layout, allocations = silenced(_laid_out)(trace)
         arguments = [layout.arguments[value] for value in trace.inputs]
         self.source = layout.program.source("replay", arguments)
-        # operators silence NumPy's warnings, and launches are repeated without their operators
         self.replay = silenced(layout.program.compiled("replay", self.source, {}))
         self.observed = silenced(layout.program.compiled("replay", self.source, layout.told))
         self.memory = allocations.size
         self.launches, self.calls = layout.launches, layout.whole
+
+
+def _laid_out(trace: Trace) -> tuple[_Layout, Allocations]:
+    allocations = Allocations()
+    draft = _Layout(trace, allocations, None)
+    allocations.settle(draft.lives())
+    return _Layout(trace, allocations, draft.launched), allocations
 
 
 class _Layout:

@@ -16,6 +16,7 @@ from minidl.kernels.conv import (
     conv2d_weight_grad,
 )
 from minidl.kernels.dropout import dropout
+from minidl.kernels.elementwise import elementwise
 from minidl.kernels.jit import get_num_threads, set_num_threads, single_threaded
 from minidl.kernels.matmul import linear, linear_grad, matmul
 from minidl.kernels.norm import (
