@@ -39,7 +39,8 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.conv.micro import ROWS, add, multiply, outer, rectify, sandwich, transpose
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import inner, shared, threaded
+from minidl.kernels.share import share
 from minidl.kernels.vectors import lanes, load, store, zeros
 
 PLACES = 16
@@ -100,7 +101,7 @@ class _Chunk(NamedTuple):
     tile: int
 
 
-@jit
+@inner
 def _chunk(chunk, pictures, grid):
     tile = 2 if grid.winograd else 1
     rows, columns = (grid.rows + tile - 1) // tile, (grid.columns + tile - 1) // tile
@@ -110,7 +111,7 @@ def _chunk(chunk, pictures, grid):
     return _Chunk(first, line, count, lines, columns, tile)
 
 
-@jit
+@inner
 def _chunks(pictures, grid):
     """How many chunks there are, and how many tiles the largest has."""
     tile = 2 if grid.winograd else 1
@@ -120,7 +121,7 @@ def _chunks(pictures, grid):
     return chunks, grid.pictures * grid.lines * columns
 
 
-@jit
+@inner
 def _up(count, multiple):
     return (count + multiple - 1) // multiple * multiple
 
@@ -133,13 +134,13 @@ def padded(tiles):
     return (tiles + ROWS - 1) // ROWS * ROWS + ROWS
 
 
-_padded = jit(padded)
+_padded = inner(padded)
 
 
 # --------------------------------------------------------------------------- rows
 
 
-@jit
+@inner
 def _load_block(x, n, channel, top, left, height, width, block, dense):
     """A part of picture n, a vector of channels side by side, zero outside of the picture."""
     step = lanes(x)
@@ -167,7 +168,7 @@ def _load_block(x, n, channel, top, left, height, width, block, dense):
                     block[to + j * step] = x[n, channel + lane, i, j]
 
 
-@jit
+@inner
 def _by_pixel(x, at, plane, length, out):
     """``length`` (at least a vector) neighbours in each of a vector of planes, by pixel."""
     step = lanes(x)
@@ -177,7 +178,7 @@ def _by_pixel(x, at, plane, length, out):
     transpose(x, at + k, plane, out, k * step, step)
 
 
-@jit
+@inner
 def _spread_input(x, chunk, blocks, taps, grid, padded, out):
     """The rows of a chunk: out[place, block of channels, tap, tile, channel]."""
     step = lanes(x)
@@ -206,7 +207,7 @@ def _spread_input(x, chunk, blocks, taps, grid, padded, out):
                     to += step
 
 
-@jit
+@inner
 def _copy_patch(block, at, width, taps, grid, out, to, distance):
     step = lanes(block)
     for r in range(taps.rows):
@@ -215,7 +216,7 @@ def _copy_patch(block, at, width, taps, grid, out, to, distance):
             store(out, to + (r * taps.columns + s) * distance, load(block, there))
 
 
-@jit
+@inner
 def _spread_gradient(g, chunk, grid, padded, out, start):
     """The gradient's rows of a chunk: out[place, block of filters, tile, filter]."""
     step = lanes(g)
@@ -240,7 +241,7 @@ def _spread_gradient(g, chunk, grid, padded, out, start):
                     to += 2 * step
 
 
-@jit
+@inner
 def _collect(products, chunk, grid, padded, bias, relu, y):
     """The results of a chunk, plus bias, at their places in y."""
     step = lanes(y)
@@ -263,7 +264,7 @@ def _collect(products, chunk, grid, padded, bias, relu, y):
             _store_block(block, chunk, b * step, n, rows, width, grid, bias, relu, y)
 
 
-@jit
+@inner
 def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
     """A block's pixels, plus bias, at their places in picture n of the chunk."""
     step = lanes(y)
@@ -347,7 +348,7 @@ def pack_filters(w, back, taps, winograd, out):
                             store(out, to + k, load(matrices, at + r * down + s * right))
 
 
-@jit
+@inner
 def _by_tap(w, start, near, far, back, taps, out):
     """A block of filters by channel and tap, out[channel, tap, filter]; it may write beyond."""
     step = lanes(w)
@@ -409,7 +410,7 @@ def unpack_filters(sums, parts, taps, winograd, dw):
                         dw[filter + lane, channel + c, k // width, k % width] = value
 
 
-@jit
+@inner
 def _add_parts(sums, at, count, parts, part_size, total, to):
     for k in range(0, count, lanes(sums)):
         vector = load(sums, at + k)
@@ -421,15 +422,15 @@ def _add_parts(sums, at, count, parts, part_size, total, to):
 # --------------------------------------------------------------------------- products
 
 
-@threaded
-def correlate(x, filters, taps, bias, relu, y, grid):
+@shared
+def correlate(team, x, filters, taps, bias, relu, y, grid):
     """Put into y the correlation of x and the packed filters, chunk by chunk."""
-    for chunk in prange(_chunks(x.shape[0], grid)[0]):
-        _correlate_chunk(x, filters, taps, bias, relu, y, grid, chunk)
+    chunks, _ = _chunks(x.shape[0], grid)
+    share(team, chunks, _correlate_chunk, (x, filters, taps, bias, relu, y, grid))
 
 
-@jit
-def _correlate_chunk(x, filters, taps, bias, relu, y, grid, index):
+@inner
+def _correlate_chunk(index, x, filters, taps, bias, relu, y, grid):
     step = lanes(x)
     places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
     across = (x.shape[1] + step - 1) // step * count
@@ -462,19 +463,19 @@ def spread_gradient(g, out, grid):
         _spread_gradient(g, piece, grid, _padded(tiles), out, chunk * size)
 
 
-@threaded
-def correlate_weight(g, gradient, x, taps, sums, parts, shares, grid):
+@shared
+def correlate_weight(team, g, gradient, x, taps, sums, parts, shares, grid):
     """Fill sums[part, ...], packed like filters, with each part's sum over its chunks.
 
     A part's channels are dealt out in ``shares``. ``gradient`` holds what `spread_gradient` makes
     of g, or is empty if each part is to do so.
     """
-    for item in prange(parts * shares):
-        _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item)
+    args = g, gradient, x, taps, sums, parts, shares, grid
+    share(team, parts * shares, _correlate_weight, args)
 
 
-@jit
-def _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item):
+@inner
+def _correlate_weight(item, g, gradient, x, taps, sums, parts, shares, grid):
     step = lanes(x)
     places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
     across = (x.shape[1] + step - 1) // step

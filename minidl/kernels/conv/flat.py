@@ -51,7 +51,8 @@ from minidl.kernels.conv.simd import (
     store_tile,
     zero_tile,
 )
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import inner, jit, shared, threaded
+from minidl.kernels.share import share
 from minidl.kernels.vectors import BYTES, lanes
 
 # A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
@@ -96,7 +97,7 @@ def tap_offsets(channels: int, height: int, width: int, grid: Grid) -> np.ndarra
     return np.pad(offsets, (0, -len(offsets) % TAPS))
 
 
-@jit
+@inner
 def _spread(x, first, count, height, width, grid):
     """``count`` pictures of x, padded, one plane per channel and remainder of the stride."""
     channels = x.shape[1]
@@ -134,7 +135,7 @@ def _spread(x, first, count, height, width, grid):
 # --------------------------------------------------------------------------- tiles
 
 
-@jit
+@inner
 def _block(left):
     """How many of the ``left`` planes the next tile takes: 6, 4 or 2."""
     return 6 if left >= 6 and left % 6 != 2 else min(4, left)
@@ -166,7 +167,7 @@ def pack(w, groups, packed, skip):
             f += block
 
 
-@jit
+@inner
 def _tile_of_positions(sums, x, start, offsets, taps, w, at, y, to, plane):
     """The results of len(sums) / VECTORS channels at VECTORS vectors of positions."""
     block = len(sums) // VECTORS
@@ -176,7 +177,7 @@ def _tile_of_positions(sums, x, start, offsets, taps, w, at, y, to, plane):
     store_tile(y, to, plane, VECTORS, sums)
 
 
-@jit
+@inner
 def _tile_of_channels(sums, x, start, offsets, taps, w, at, y, to):
     """The results of a vector of channels at len(sums) positions."""
     step = lanes(x)
@@ -185,7 +186,7 @@ def _tile_of_channels(sums, x, start, offsets, taps, w, at, y, to):
     store_tile(y, to, step, 1, sums)
 
 
-@jit
+@inner
 def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, start, stop):
     """The results at positions ``start`` to ``stop``, as (filter, position)."""
     for p in range(start, stop, VECTORS * lanes(x)):
@@ -207,7 +208,7 @@ def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, star
                 f += block
 
 
-@jit
+@inner
 def _run(width):
     """Into runs of how many positions a line is best cut: 8, 10 or 14."""
     best = 14
@@ -217,7 +218,7 @@ def _run(width):
     return best
 
 
-@jit
+@inner
 def _fill_line(x, group_size, w, taps, offsets, y, plane, filters, groups, start, width):
     """The results at ``width`` positions from ``start`` on, as (vector, position, filter)."""
     step = lanes(x)
@@ -237,7 +238,7 @@ def _fill_line(x, group_size, w, taps, offsets, y, plane, filters, groups, start
 # --------------------------------------------------------------------------- forward
 
 
-@jit
+@inner
 def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
     """One picture's results with what comes after, out of the planes that start at ``at``.
 
@@ -256,7 +257,7 @@ def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
             to += size[1]
 
 
-@jit
+@inner
 def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
     """As `_finish_planes`, the largest of windows of 2 by 2."""
     per_group = len(bias) // groups
@@ -274,7 +275,7 @@ def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
             to += size[1] // 2
 
 
-@jit
+@inner
 def _finish_vectors(flat, at, plane, bias, y, size, after, grid):
     """As `_finish_planes`, out of vectors of filters."""
     step = lanes(flat)
@@ -290,7 +291,7 @@ def _finish_vectors(flat, at, plane, bias, y, size, after, grid):
             to += size[1]
 
 
-@jit
+@inner
 def _pool_vectors(flat, at, plane, bias, y, code, size, grid):
     """As `_pool_planes`, out of vectors of filters."""
     step = lanes(flat)
@@ -312,7 +313,7 @@ def _pool_vectors(flat, at, plane, bias, y, code, size, grid):
                 put(code, (first + o) * count + p, get(places, p * step + o))
 
 
-@jit
+@inner
 def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, grid, after):
     """The share of one chunk in `correlate`."""
     filters = w.shape[0]
@@ -364,8 +365,8 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
         copy(y, to, finished, 0, numbers)
 
 
-@threaded
-def correlate(x, w, packed, offsets, bias, y, code, size, groups, grid, after, skip):
+@shared
+def correlate(team, x, w, packed, offsets, bias, y, code, size, groups, grid, after, skip):
     """Fill y, flat, with the correlation of x and w, of ``size``; not if ``skip[0]``.
 
     ``packed`` is w from `pack`, ``offsets`` are the `tap_offsets`. ``after`` says what comes
@@ -374,14 +375,15 @@ def correlate(x, w, packed, offsets, bias, y, code, size, groups, grid, after, s
     """
     if skip[0]:
         return
-    for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
-        _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, grid, after)
+    chunks = (x.shape[0] + grid.pictures - 1) // grid.pictures
+    args = x, w, packed, offsets, bias, y, code, size, groups, grid, after
+    share(team, chunks, _correlate_chunk, args)
 
 
 # --------------------------------------------------------------------------- filter's gradient
 
 
-@jit
+@inner
 def _spread_gradient(g, first, count, groups, plane, grid):
     """``count`` pictures of g at their positions, zero elsewhere, each group a whole of BLOCKs."""
     per_group = g.shape[1] // groups
@@ -400,7 +402,7 @@ def _spread_gradient(g, first, count, groups, plane, grid):
     return flat
 
 
-@jit
+@inner
 def _dots(g, at, plane, x, start, offsets, sums, to, taps):
     """Add to ``sums`` the products of BLOCK channels of g with x at TAPS offsets."""
     tile = zero_tile(x, DOTS)
@@ -410,7 +412,7 @@ def _dots(g, at, plane, x, start, offsets, sums, to, taps):
     add_totals(sums, to, taps, TAPS, tile)
 
 
-@jit
+@inner
 def _correlate_part(part, g, x, height, width, offsets, sums, groups, grid):
     """The share of one part in `correlate_weight`."""
     parts, filters, taps = sums.shape
@@ -436,13 +438,13 @@ def _correlate_part(part, g, x, height, width, offsets, sums, groups, grid):
                 _dots(spread, b * BLOCK * plane, plane, flat, start, places, flat_sums, to, taps)
 
 
-@threaded
-def correlate_weight(g, x, height, width, offsets, sums, groups, grid, skip):
+@shared
+def correlate_weight(team, g, x, height, width, offsets, sums, groups, grid, skip):
     """Fill ``sums`` (part, filter, tap), each part with its share of the chunks."""
     if skip[0]:
         return
-    for part in prange(sums.shape[0]):
-        _correlate_part(part, g, x, height, width, offsets, sums, groups, grid)
+    args = g, x, height, width, offsets, sums, groups, grid
+    share(team, sums.shape[0], _correlate_part, args)
 
 
 @jit
