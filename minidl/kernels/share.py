@@ -9,7 +9,8 @@ A kernel is compiled once, and says what is done for one item::
 ``team`` is the address of a function that sees to all items in several threads, or 0: then the
 kernel does one after the other itself, with the same code. (Of a loop over Numba's `prange` and
 all that is called inside there are five compiled copies, one of them for a single thread, which
-may round differently: too many for a kernel that takes seconds to compile.)
+may round differently: too many for a kernel that takes seconds to compile.) Numba's cache does
+not look into this file: clear it after a change here.
 """
 
 from __future__ import annotations

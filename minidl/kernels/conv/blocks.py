@@ -2,7 +2,7 @@
 
 A vector holds the same pixel's numbers of `lanes` neighbouring channels. Each output position
 has a row of numbers, and a convolution is the product of (positions, numbers) by (numbers,
-filters), which `minidl.kernels.conv.micro` computes. There are two ways to make the rows.
+filters), computed tile by tile in registers. There are two ways to make the rows.
 
 **Patches.** The row is what the filter covers: channels times taps. One product; right for every
 stride, padding and dilation.
@@ -38,13 +38,25 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.micro import ROWS, add, multiply, outer, rectify, sandwich, transpose
 from minidl.kernels.jit import inner, shared, threaded
 from minidl.kernels.share import share
-from minidl.kernels.vectors import lanes, load, store, zeros
+from minidl.kernels.tiles import (
+    add_outer,
+    add_tiles,
+    load_row,
+    rectified,
+    store_tile,
+    zero_tile,
+)
+from minidl.kernels.vectors import BYTES, lanes, load, sandwich, store, transpose, zeros
 
 PLACES = 16
 """Products of one of Winograd's tiles."""
+
+ROWS = 8 if BYTES == 64 else 4
+"""Rows of a register tile, each two vectors long: there are 32 registers, or 16."""
+
+_SUMS = 2 * ROWS
 
 _A = np.array([[1, 0], [1, 1], [1, -1], [0, -1]])
 _B = np.array([[1, 0, 0, 0], [0, 1, -1, 1], [-1, 1, 1, 0], [0, 0, 0, -1]])
@@ -274,8 +286,9 @@ def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
         shift[lane] = bias[filter + lane]
     for i in range(rows):
         for j in range(columns):
-            pixel = add(load(block, (i * width + j) * step), load(shift, 0))
-            store(block, (i * columns + j) * step, rectify(pixel) if relu else pixel)
+            pixel = add_tiles(load_row(block, (i * width + j) * step, 1), load_row(shift, 0, 1))
+            pixel = rectified(pixel) if relu else pixel
+            store_tile(block, (i * columns + j) * step, 0, 1, pixel)
     first_row = chunk.tile * chunk.line
     length, plane = rows * columns, y.shape[2] * y.shape[3]
     whole = grid.every_h == 1 and grid.every_w == 1 and columns == y.shape[3]
@@ -413,13 +426,46 @@ def unpack_filters(sums, parts, taps, winograd, dw):
 @inner
 def _add_parts(sums, at, count, parts, part_size, total, to):
     for k in range(0, count, lanes(sums)):
-        vector = load(sums, at + k)
+        vector = load_row(sums, at + k, 1)
         for part in range(1, parts):
-            vector = add(vector, load(sums, at + part * part_size + k))
-        store(total, to + k, vector)
+            vector = add_tiles(vector, load_row(sums, at + part * part_size + k, 1))
+        store_tile(total, to + k, 0, 1, vector)
 
 
 # --------------------------------------------------------------------------- products
+
+
+@inner
+def _multiply(rows, at, offsets, filters, filters_at, out, out_at):
+    """ROWS rows of out, two vectors each: the sum over all offsets and a block of channels c.
+
+    ``out[i, :] = sum of rows[at + offset + i * lanes + c] * filters[offset, c, :]``
+    """
+    step = lanes(rows)
+    tile = zero_tile(rows, _SUMS)
+    for offset in offsets:
+        for c in range(step):
+            row = load_row(filters, filters_at, 2)
+            tile = add_outer(tile, rows, at + offset + c, step, row)
+            filters_at += 2 * step
+    store_tile(out, out_at, 2 * step, 2, tile)
+
+
+@inner
+def _multiply_transposed(x, x_at, g, g_at, count, out, out_at, fresh):
+    """Add to ROWS rows of out, two vectors each, the sum over ``count`` positions p.
+
+    ``out[i, :] += sum of x[p, i] * g[p, :]``; if ``fresh``, what was there does not count.
+    """
+    step = lanes(x)
+    tile = zero_tile(x, _SUMS)
+    if not fresh:
+        tile = load_row(out, out_at, _SUMS)
+    for _ in range(count):
+        tile = add_outer(tile, x, x_at, 1, load_row(g, g_at, 2))
+        x_at += step
+        g_at += 2 * step
+    store_tile(out, out_at, 0, _SUMS, tile)
 
 
 @shared
@@ -445,8 +491,8 @@ def _correlate_chunk(index, x, filters, taps, bias, relu, y, grid):
     for b in range(places * blocks):
         start = b // blocks * across * padded
         for t in range(0, chunk.pictures * chunk.lines * chunk.columns, ROWS):
-            multiply(
-                rows, (start + t) * step, offsets, across,
+            _multiply(
+                rows, (start + t) * step, offsets,
                 filters, b * across * step * 2 * step,
                 products, (b * padded + t) * 2 * step,
             )  # fmt: skip
@@ -502,7 +548,7 @@ def _correlate_weight(item, g, gradient, x, taps, sums, parts, shares, grid):
             for k in range(mine):
                 at = (b // blocks * mine + k) * padded * step
                 for i in range(0, step, ROWS):
-                    outer(
+                    _multiply_transposed(
                         rows, at + i, spread, start + b * padded * 2 * step, used,
                         sums, (to + k * 2 * step) * step + i * 2 * step, index == first,
                     )  # fmt: skip

@@ -33,27 +33,23 @@ from numba import prange
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from minidl.kernels.conv.reference import NO_GRADIENT
-from minidl.kernels.conv.simd import (
+from minidl.kernels.jit import inner, jit, shared, threaded
+from minidl.kernels.share import share
+from minidl.kernels.tiles import (
     add_outer,
     add_products,
     add_tiles,
     add_totals,
-    clear,
-    copy,
-    get,
     load_at,
     load_row,
     pairs,
-    put,
     rectified,
-    splat,
     store_largest,
     store_tile,
     zero_tile,
 )
-from minidl.kernels.jit import inner, jit, shared, threaded
-from minidl.kernels.share import share
-from minidl.kernels.vectors import BYTES, lanes
+from minidl.kernels.unchecked import clear, copy, get, put
+from minidl.kernels.vectors import BYTES, lanes, splat
 
 # A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
 # of channels by 8, 10 or 14 positions: at most what 16 registers have room for.
@@ -173,7 +169,7 @@ def _tile_of_positions(sums, x, start, offsets, taps, w, at, y, to, plane):
     block = len(sums) // VECTORS
     for k in range(taps):
         row = load_row(x, start + offsets[k], VECTORS)
-        sums = add_outer(sums, w, at + block * k, row)
+        sums = add_outer(sums, w, at + block * k, 1, row)
     store_tile(y, to, plane, VECTORS, sums)
 
 
@@ -182,7 +178,7 @@ def _tile_of_channels(sums, x, start, offsets, taps, w, at, y, to):
     """The results of a vector of channels at len(sums) positions."""
     step = lanes(x)
     for k in range(taps):
-        sums = add_outer(sums, x, start + offsets[k], load_row(w, at + step * k, 1))
+        sums = add_outer(sums, x, start + offsets[k], 1, load_row(w, at + step * k, 1))
     store_tile(y, to, step, 1, sums)
 
 
@@ -248,7 +244,7 @@ def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
     to = 0
     for o in range(len(bias)):
         line = at + (o // per_group * planes + o % per_group) * plane
-        b = splat(bias, o)
+        b = splat(get(bias, o))
         for _ in range(size[0]):
             for j in range(0, size[1], VECTORS * lanes(flat)):
                 row = add_tiles(load_row(flat, line + j, VECTORS), (b, b))
@@ -264,7 +260,7 @@ def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
     to = 0
     for o in range(len(bias)):
         upper = at + (o // per_group * planes + o % per_group) * plane
-        b = splat(bias, o)
+        b = splat(get(bias, o))
         for _ in range(size[0] // 2):
             lower = upper + grid.pitch
             for j in range(0, size[1] // 2, lanes(flat)):

@@ -24,21 +24,19 @@ import numpy as np
 from numba import prange
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from minidl.kernels.conv.simd import (
+from minidl.kernels.jit import inner, jit, shared, threaded
+from minidl.kernels.share import share
+from minidl.kernels.tiles import (
     add_outer,
     add_tiles,
-    clear,
-    get,
     load_at,
     load_row,
     lowest,
     nonzero,
-    put,
     store_at,
     zero_tile,
 )
-from minidl.kernels.jit import inner, jit, shared, threaded
-from minidl.kernels.share import share
+from minidl.kernels.unchecked import clear, get, put
 from minidl.kernels.vectors import BYTES, lanes
 
 THREE, FIVE = 3, 5
@@ -231,7 +229,7 @@ def _list_maxima(g, code, first, count, o, places, values, channels, layout):
 def _add_to_filter(tile, places, values, count, x, offsets, sums, to, apart):
     """Add to ``sums`` all numbers times x, for as many vectors as there are offsets."""
     for e in range(count):
-        tile = add_outer(tile, values, e, load_at(x, places[e], offsets))
+        tile = add_outer(tile, values, e, 1, load_at(x, places[e], offsets))
     store_at(sums, to, apart, add_tiles(tile, load_at(sums, to, apart)))
 
 
@@ -247,10 +245,10 @@ def _add_to_pictures(places, values, count, w, at, apart, dx, offsets):
     for e in range(quarter):
         for k in range(e, 4 * quarter, quarter):
             tile = load_at(dx, places[k], offsets)
-            store_at(dx, places[k], offsets, add_outer(tile, values, k, filters))
+            store_at(dx, places[k], offsets, add_outer(tile, values, k, 1, filters))
     for k in range(4 * quarter, count):
         tile = load_at(dx, places[k], offsets)
-        store_at(dx, places[k], offsets, add_outer(tile, values, k, filters))
+        store_at(dx, places[k], offsets, add_outer(tile, values, k, 1, filters))
 
 
 @inner

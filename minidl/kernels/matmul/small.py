@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.simd import add_products, load_at, splat, store_at, zero_tile
 from minidl.kernels.jit import inner, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned
 from minidl.kernels.matmul import reference
 from minidl.kernels.matmul.cpu import matmul
+from minidl.kernels.tiles import add_outer, load_at, store_at, zero_tile
 from minidl.kernels.vectors import lanes
 
 # Up to how many rows of the input, and multiply-adds, our own loops are faster.
@@ -82,8 +82,7 @@ def _tile(a, at, row, term, b, start, step, terms, columns, c, to, down):
     tile, vectors = zero_tile(c, 12), (0, step, 2 * step)
     for t in range(terms):
         q = at + t * term
-        numbers = splat(a, q), splat(a, q + row), splat(a, q + 2 * row), splat(a, q + 3 * row)
-        tile = add_products(tile, numbers, load_at(b, start + t * columns, vectors))
+        tile = add_outer(tile, a, q, row, load_at(b, start + t * columns, vectors))
     v, w = step, 2 * step
     first, second = (0, v, w), (down, down + v, down + w)
     third, fourth = (2 * down, 2 * down + v, 2 * down + w), (3 * down, 3 * down + v, 3 * down + w)
