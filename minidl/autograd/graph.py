@@ -41,8 +41,8 @@ class TensorBase:
         The node that produced the values and which of its outputs they are. A leaf that
         requires a gradient has a `Leaf`; a tensor that requires none has no node.
     version : list[int]
-        Two counters for all tensors that share this memory: changes in place, and how many
-        of those the graph recorded.
+        For all tensors that share this memory: how many changes in place there were, how many
+        of those the graph recorded, and whether (1) changes by NumPy's code may be uncounted.
     view_version : int or None
         For a view: the count of recorded changes that its own history knows of.
     """
@@ -66,7 +66,7 @@ def wrap(array: Any, node: Node | Leaf | None = None, output: int = 0) -> Any:
     tensor.grad = None
     tensor.node = node
     tensor.output = output
-    tensor.version = [0, 0]
+    tensor.version = [0, 0, 0]
     tensor.view_version = None
     return tensor
 

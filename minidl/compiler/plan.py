@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from minidl.compiler.program import (
 from minidl.compiler.structure import leaves, mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.kernels.launch import noting
+from minidl.kernels.packs import none_kept
 from minidl.ops.operands import quiet
 
 
@@ -58,9 +60,11 @@ class Plan:
     def __init__(self, trace: Trace):
         fuse(trace)
         allocations = Allocations()
-        draft = _Layout(trace, allocations, None)
-        allocations.settle(draft.lives())
-        layout = _Layout(trace, allocations, draft.launched)
+        # counters do not count within a repetition
+        with none_kept() if trace.versions else nullcontext():
+            draft = _Layout(trace, allocations, None)
+            allocations.settle(draft.lives())
+            layout = _Layout(trace, allocations, draft.launched)
         arguments = [layout.arguments[value] for value in trace.inputs]
         self.source = layout.program.source("replay", arguments)
         # operators silence NumPy's warnings, and launches are repeated without their operators

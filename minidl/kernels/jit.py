@@ -125,12 +125,16 @@ class Threaded:
     def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
         ended = None if tape.note is None else tape.note(self, (work, *args))
+        self.run(work, *args)
+        if ended is not None:
+            ended()
+
+    def run(self, work: int, *args: object) -> None:
+        """The same as a part of another launch, which is not noted."""
         if work < THREAD_WORK or _state.serial:
             self.serial(*args)
         else:
             self.parallel(*args)
-        if ended is not None:
-            ended()
 
 
 def threaded(function: Callable) -> Threaded:
