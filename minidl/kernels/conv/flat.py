@@ -49,7 +49,7 @@ from minidl.kernels.tiles import (
     zero_tile,
 )
 from minidl.kernels.unchecked import clear, copy, get, put
-from minidl.kernels.vectors import BYTES, lanes, splat
+from minidl.kernels.vectors import BYTES, lanes, splat, transpose
 
 # A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
 # of channels by 8, 10 or 14 positions: at most what 16 registers have room for.
@@ -272,19 +272,33 @@ def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
 
 
 @inner
-def _finish_vectors(flat, at, plane, bias, y, size, after, grid):
-    """As `_finish_planes`, out of vectors of filters."""
+def _finish_vectors(flat, at, plane, bias, y, to, size, after, grid):
+    """As `_finish_planes`, out of vectors of filters, which are drawn together on the way."""
+    step, count = lanes(flat), size[0] * size[1]
+    for first in range(0, len(bias), step):
+        b = load_row(bias, first, 1)
+        start = end = first * plane + at * step
+        for i in range(size[0]):
+            line = start + i * grid.pitch * step
+            for j in range(0, size[1] * step, step):
+                row = add_tiles(load_row(flat, line + j, 1), b)
+                store_tile(flat, end, 0, 1, rectified(row) if after == RELU else row)
+                end += step
+        _by_filter(flat, start, count, y, to + first * count)
+
+
+@inner
+def _by_filter(flat, at, count, y, to):
+    """``count`` vectors of filters as one line for each filter."""
     step = lanes(flat)
-    zero = bias.dtype.type(0)
-    to = 0
-    for o in range(len(bias)):
-        line = o // step * step * plane + at * step + o % step
-        for _ in range(size[0]):
-            for j in range(size[1]):
-                number = get(flat, line + j * step) + bias[o]
-                put(y, to + j, zero if after == RELU and number <= zero else number)
-            line += grid.pitch * step
-            to += size[1]
+    if count < step:
+        for o in range(step):
+            for p in range(count):
+                put(y, to + o * count + p, get(flat, at + p * step + o))
+        return
+    for k in range(0, count, step):
+        p = min(k, count - step)  # some once more where the last vector is not whole
+        transpose(flat, at + p * step, step, y, to + p, count)
 
 
 @inner
@@ -354,11 +368,12 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
             else:
                 _pool_planes(result, at, plane, planes, bias, finished, places, size, groups, grid)
             copy(code, to, places, 0, numbers)
+            copy(y, to, finished, 0, numbers)
         elif of_channels:
-            _finish_vectors(result, at, plane, bias, finished, size, after, grid)
+            _finish_vectors(result, at, plane, bias, y, to, size, after, grid)
         else:
             _finish_planes(result, at, plane, planes, bias, finished, size, after, groups, grid)
-        copy(y, to, finished, 0, numbers)
+            copy(y, to, finished, 0, numbers)
 
 
 @shared
