@@ -175,6 +175,19 @@ def test_whole_vectors_of_filters(size, relu, dtype):
     np.testing.assert_allclose(cpu.conv2d(x, w, bias, *how), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("size", [(5, 5), (9, 40), (33, 34)])
+def test_lone_filters(size, stride, dilation):
+    """One filter for each group, or in all: several pictures, lines that tiles reach beyond."""
+    how = (stride, stride), (1, 1, 1, 1), (dilation, dilation)
+    for channels, groups in ((5, 5), (3, 1)):
+        x = normal(5, channels, *size, dtype=np.float32)
+        w = normal(groups, channels // groups, 3, 3, dtype=np.float32)
+        expected = reference.conv2d(x, w, None, *how, groups)
+        y = cpu.conv2d(x, w, None, *how, groups)
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_float16_adds_up_in_float32():
     x, w = np.ones((1, 1, 64, 64), np.float16), np.ones((1, 1, 64, 64), np.float16)
     w[0, 0, 0, 0] = 0  # 4095 in float16 is reached only without rounding on the way

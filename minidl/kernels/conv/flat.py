@@ -51,9 +51,11 @@ from minidl.kernels.tiles import (
 from minidl.kernels.unchecked import clear, copy, get, put
 from minidl.kernels.vectors import BYTES, lanes, splat, transpose
 
-# A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
-# of channels by 8, 10 or 14 positions: at most what 16 registers have room for.
+# A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, one by ALONE
+# vectors where a group has no other, or a vector of channels by 8, 10 or 14 positions: at most what
+# 16 registers have room for.
 VECTORS = 2
+ALONE = 4 * VECTORS
 SIX, FOUR, TWO = 6 * VECTORS, 4 * VECTORS, 2 * VECTORS
 LONGEST = 14
 
@@ -102,7 +104,7 @@ def _spread(x, first, count, height, width, grid):
     phases = grid.stride_h * grid.stride_w
     # the last positions' taps, and the last tile's, reach over the end
     reach = (height * grid.dilation_h + 1) * grid.pitch + width * grid.dilation_w
-    tile = max(VECTORS * lanes(x), LONGEST)
+    tile = max(ALONE * lanes(x), LONGEST)
     flat = np.zeros(channels * phases * plane + reach + tile, x.dtype)
     source = x.reshape(x.size)
     rows, width = x.shape[2:]
@@ -131,6 +133,14 @@ def _spread(x, first, count, height, width, grid):
 # --------------------------------------------------------------------------- tiles
 
 
+def planes_of(filters):
+    """How many planes the filters of a group take: tiles are of even numbers, or of one."""
+    return filters + filters % 2 if filters > 1 else 1
+
+
+_planes_of = inner(planes_of)
+
+
 @inner
 def _block(left):
     """How many of the ``left`` planes the next tile takes: 6, 4 or 2."""
@@ -141,19 +151,19 @@ def _block(left):
 def pack(w, groups, packed, skip):
     """Fill ``packed`` with the filters as (tile, tap, filter of the tile); not if ``skip[0]``.
 
-    An odd last filter of a group has a zero beside it.
+    An odd last filter of a group has a zero beside it, unless it is the only one.
     """
     if skip[0]:
         return
     per_group = w.shape[0] // groups
-    planes = per_group + per_group % 2
+    planes = _planes_of(per_group)
     taps = w.size // w.shape[0]
     step = lanes(w)
     filters = w.reshape(w.size)
     for group in range(groups):
         f = 0
         while f < planes:
-            block = step if per_group % step == 0 else _block(planes - f)
+            block = step if per_group % step == 0 else min(_block(planes - f), planes)
             at = (group * planes + f) * taps
             for lane in range(block):
                 row = (group * per_group + f + lane) * taps
@@ -202,6 +212,18 @@ def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, star
                     sums = zero_tile(x, TWO)
                     _tile_of_positions(sums, x, p0, offsets, taps, w, at, y, to, plane)
                 f += block
+
+
+@inner
+def _fill_lone_planes(x, group_size, w, taps, offsets, y, plane, groups, start, stop):
+    """As `_fill_planes`, where each group has one filter."""
+    for group in range(groups):
+        for p in range(start, stop, ALONE * lanes(x)):
+            at, sums = group * group_size + p, zero_tile(x, ALONE)
+            for k in range(taps):
+                row = load_row(x, at + offsets[k], ALONE)
+                sums = add_outer(sums, w, group * taps + k, 1, row)
+            store_tile(y, group * plane + p, 0, ALONE, sums)
 
 
 @inner
@@ -330,8 +352,9 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
     taps = w.size // filters
     step = lanes(x)
     of_channels = filters // groups % step == 0
-    planes = filters // groups + filters // groups % 2
+    planes = _planes_of(filters // groups)
     tile = VECTORS * step
+    longest = ALONE * step if planes == 1 else LONGEST
     area = grid.rows * grid.pitch
     used = (size[0] - 1) * grid.pitch + size[1]
     alone = (used + tile - 1) // tile * tile < area  # skipping the rest of a picture pays
@@ -339,7 +362,7 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
     first = chunk * grid.pictures
     count = min(grid.pictures, x.shape[0] - first)
     # a line's last tile may reach over the end, where other filters' results begin
-    plane = (count * area + LONGEST + tile - 1) // tile * tile
+    plane = (count * area + longest + tile - 1) // tile * tile
     flat = _spread(x, first, count, w.shape[2], w.shape[3], grid)
     result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
     numbers = y.size // x.shape[0]
@@ -355,11 +378,12 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
                 )  # fmt: skip
     else:
         for run in range(count if alone else 1):
-            stop = run * area + used if alone else count * area
-            _fill_planes(
-                flat, group_size, packed, taps, offsets, result, plane, planes, groups,
-                run * area, stop,
-            )  # fmt: skip
+            start, stop = run * area, run * area + used if alone else count * area
+            args = flat, group_size, packed, taps, offsets, result, plane
+            if planes == 1:
+                _fill_lone_planes(*args, groups, start, stop)
+            else:
+                _fill_planes(*args, planes, groups, start, stop)
     for n in range(count):
         at, to = n * area, (first + n) * numbers
         if after == POOL:
