@@ -166,11 +166,13 @@ class Tensor(TensorBase):
         """The values as a NumPy array that shares memory; with ``force`` a copy if need be."""
         autograd.reading(self, "numpy()")
         if force:
+            self.version[2] = 1
             return to_host(self.array)
         if self.device != CPU:
             raise TypeError(f"a tensor on {self.device} has no numpy(): use cpu().numpy()")
         if self.requires_grad:
             raise RuntimeError("a tensor in the graph has no numpy(): use detach().numpy()")
+        self.version[2] = 1
         return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

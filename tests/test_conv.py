@@ -164,6 +164,30 @@ def test_negative_padding_cuts_off(module):
     np.testing.assert_allclose(result, plain, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("size", [(3, 3), (3, 8), (5, 6), (6, 7), (9, 12)])
+def test_whole_vectors_of_filters(size, relu, dtype):
+    """Less than a vector of results, one or more, and a part of one."""
+    x, w = normal(5, 3, *size, dtype=dtype), normal(32, 3, 3, 3, dtype=dtype)
+    bias, how = normal(32, dtype=dtype), ((1, 1), (0, 0, 0, 0), (1, 1), 1, relu)
+    expected = reference.conv2d(x, w, bias, *how)
+    np.testing.assert_allclose(cpu.conv2d(x, w, bias, *how), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("size", [(5, 5), (9, 40), (33, 34)])
+def test_lone_filters(size, stride, dilation):
+    """One filter for each group, or in all: several pictures, lines that tiles reach beyond."""
+    how = (stride, stride), (1, 1, 1, 1), (dilation, dilation)
+    for channels, groups in ((5, 5), (3, 1)):
+        x = normal(5, channels, *size, dtype=np.float32)
+        w = normal(groups, channels // groups, 3, 3, dtype=np.float32)
+        expected = reference.conv2d(x, w, None, *how, groups)
+        y = cpu.conv2d(x, w, None, *how, groups)
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_float16_adds_up_in_float32():
     x, w = np.ones((1, 1, 64, 64), np.float16), np.ones((1, 1, 64, 64), np.float16)
     w[0, 0, 0, 0] = 0  # 4095 in float16 is reached only without rounding on the way

@@ -45,8 +45,8 @@ class TensorBase:
         Its place in the graph: the node whose result it is, or one of several results. A leaf
         that requires a gradient has a `Leaf`; a tensor that requires none has no place.
     version : list[int]
-        Two counters for all tensors that share this memory: changes in place, and how many
-        of those the graph recorded.
+        For all tensors that share this memory: how many changes in place there were, how many
+        of those the graph recorded, and whether (1) changes by NumPy's code may be uncounted.
     view_version : int or None
         For a view: the count of recorded changes that its own history knows of.
     """
@@ -70,7 +70,7 @@ def wrap(array: Any, place: Place | None = None) -> Any:
     tensor.array = asarray(array) if isinstance(array, generic) else array
     tensor.grad = None
     tensor.place = place
-    tensor.version = [0, 0]
+    tensor.version = [0, 0, 0]
     tensor.view_version = None
     return tensor
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from minidl.compiler.program import (
 from minidl.compiler.structure import leaves, mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.kernels.launch import noting
+from minidl.kernels.packs import none_kept
 
 
 class Plan:
@@ -56,8 +58,10 @@ class Plan:
 
     def __init__(self, trace: Trace):
         fuse(trace)
-        # operators silence NumPy's warnings, and neither plan nor repetition goes through them
-        layout, allocations = silenced(_laid_out)(trace)
+        # counters do not count within a repetition
+        with none_kept() if trace.versions else nullcontext():
+            # operators silence NumPy's warnings, and neither plan nor repetition runs them
+            layout, allocations = silenced(_laid_out)(trace)
         arguments = [layout.arguments[value] for value in trace.inputs]
         self.source = layout.program.source("replay", arguments)
         self.replay = silenced(layout.program.compiled("replay", self.source, {}))

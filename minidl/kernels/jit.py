@@ -1,9 +1,11 @@
 """How kernels are compiled for the CPU, and when they use threads.
 
-``@jit`` compiles one function, ``@threaded`` the same function twice: with threads and
-without. Both are cached on disk by Numba, compile at the first call and never at import,
-and say so when they do. The results must not depend on the number of threads: split the
-work by its size, never by the thread count.
+``@jit`` compiles one function, ``@inner`` one that only other compiled ones call, ``@threaded``
+the same function twice: with threads and without, which is well for a short loop. ``@shared``
+compiles once a kernel that deals out its work, see `minidl.kernels.share`. All are cached on
+disk by Numba, compile at the first call and never at import, and say so when they do. The
+results must not depend on the number of threads: split the work by its size, never by the
+thread count.
 
 Numba looks only at a kernel's own file when it decides whether its cache is stale: keep
 a kernel and the jitted functions that it calls in one file.
@@ -12,6 +14,7 @@ a kernel and the jitted functions that it calls in one file.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
 import threading
@@ -23,14 +26,21 @@ from numba.core import event
 from tqdm import tqdm
 
 from minidl.kernels.launch import tape
+from minidl.kernels.share import ALONE, team
 
 # Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
-jit = numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-parallel_jit = numba.njit(
-    cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy", parallel=True
-)
+_OPTIONS = {
+    "cache": True,
+    "nogil": True,
+    "fastmath": FASTMATH,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,  # nothing calls them from C
+}
+
+jit = numba.njit(**_OPTIONS)
+parallel_jit = numba.njit(**_OPTIONS, parallel=True)
 
 # Below about this many multiply-adds, waking a second thread costs more than it saves. With one
 # thread the build for several runs all the same: two builds may round in two ways.
@@ -86,29 +96,67 @@ def get_num_threads() -> int:
     return numba.get_num_threads()
 
 
-class Threaded:
-    """A kernel in two builds, with threads and without; the size of the work decides."""
+class Inner:
+    """A function for kernels alone; a third less to compile, as Python cannot call it."""
 
     def __init__(self, function: Callable):
+        self._dispatcher = numba.njit(**_OPTIONS, no_cpython_wrapper=True)(function)
+        self._numba_type_ = self._dispatcher._numba_type_
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *_args: object) -> None:
+        raise TypeError(f"{self.__name__} is for compiled kernels alone")
+
+
+def inner(function: Callable) -> Inner:
+    """Compile a function that compiled kernels call, and nothing else."""
+    return Inner(function)
+
+
+class Threaded:
+    """A kernel that runs with threads or without; the size of the work decides.
+
+    ``run(work, *args)`` is what a launch of it does, for when it is a part of another launch.
+    """
+
+    def __init__(self, function: Callable, run: Callable):
         self.__name__ = function.__name__
         self.py_func = function  # as Numba calls it
-        self.parallel = parallel_jit(function)
-        self.serial = jit(_renamed(function, function.__name__ + "_serial"))
+        self.run = run
 
     def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
-        ended = None if tape.note is None else tape.note(self, (work, *args))
-        if work < THREAD_WORK or _state.serial:
-            self.serial(*args)
-        else:
-            self.parallel(*args)
+        if tape.note is None:
+            self.run(work, *args)
+            return
+        ended = tape.note(self, (work, *args))
+        self.run(work, *args)
         if ended is not None:
             ended()
 
 
 def threaded(function: Callable) -> Threaded:
     """Compile a function that loops over ``prange``, with threads and without."""
-    return Threaded(function)
+    parallel = parallel_jit(function)
+    serial = jit(_renamed(function, function.__name__ + "_serial"))
+
+    def run(work: int, *args: object) -> None:
+        if work < THREAD_WORK or _state.serial:
+            serial(*args)
+        else:
+            parallel(*args)
+
+    return Threaded(function, run)
+
+
+def shared(function: Callable) -> Threaded:
+    """Compile, once, a function ``(team, ...)`` that deals out its work by `share`."""
+    kernel = jit(function)
+
+    def run(work: int, *args: object) -> None:
+        kernel(ALONE if work < THREAD_WORK or _state.serial else team(), *args)
+
+    return Threaded(function, run)
 
 
 def _renamed(function: Callable, name: str) -> Callable:

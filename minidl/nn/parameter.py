@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl import backend
+from minidl.autograd import wrap
 from minidl.backend import to_device, to_host
 from minidl.ops import as_tensor, empty
 from minidl.tensor import Tensor
@@ -34,7 +35,7 @@ class Parameter(Tensor):
         self.requires_grad_(requires_grad)
 
     def __deepcopy__(self, memo: dict) -> Parameter:
-        twin = Parameter(self.array.copy(), self.requires_grad)
+        twin = Parameter(wrap(self.array.copy()), self.requires_grad)
         memo[id(self)] = twin
         return twin
 
@@ -59,4 +60,4 @@ def new_parameter(*size: int, device: Any = None, dtype: Any = None) -> Paramete
 
 
 def _rebuilt(array: np.ndarray, requires_grad: bool, place: str) -> Parameter:
-    return Parameter(to_device(array, backend.device(place)), requires_grad)
+    return Parameter(wrap(to_device(array, backend.device(place))), requires_grad)

@@ -18,9 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minidl import kernels
-from minidl.autograd import op
+from minidl.autograd import is_grad_enabled, op
 from minidl.kernels.launch import planned
+from minidl.kernels.packs import watch
 from minidl.ops.activation import relu_grad
 from minidl.ops.pair import Pair, Sizes, pair, single
 from minidl.ops.reduce import sum
@@ -171,6 +174,8 @@ def _batched(
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     _check_dims(name, input, weight, 2)
     padding = _padding(padding, weight.shape[2:], stride, dilation)
+    if not is_grad_enabled() and type(getattr(weight, "array", None)) is np.ndarray:
+        watch(weight.array, weight.version)
     if input.ndim == 3:
         one = op(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups)
         return squeeze(one, 0)

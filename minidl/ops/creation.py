@@ -112,7 +112,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """``data`` as a tensor, without a copy where it is one already or an array of that dtype."""
     if isinstance(data, TensorBase):
         return data.to(dtype=dtype, device=device)
-    return wrap(to_device(_array(data, dtype), _place(data, device)))
+    return _shared(to_device(_array(data, dtype), _place(data, device)))
 
 
 def from_numpy(array: np.ndarray) -> Any:
@@ -121,7 +121,14 @@ def from_numpy(array: np.ndarray) -> Any:
         raise TypeError(f"from_numpy: wants a numpy.ndarray, got {type(array).__name__}")
     if not array.dtype.isnative:
         raise ValueError("from_numpy: the bytes of the array are in foreign order: use tensor()")
-    return wrap(asarray(array))
+    return _shared(asarray(array))
+
+
+def _shared(array: Any) -> Any:
+    """A tensor in whose memory others than tensors may write."""
+    tensor = wrap(array)
+    tensor.version[2] = 1
+    return tensor
 
 
 # --------------------------------------------------------------------------- arrays

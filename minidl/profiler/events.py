@@ -118,7 +118,10 @@ def _kernel(note: Note) -> Event:
 def _by_name(kernel: Callable, given: tuple) -> dict[str, Any]:
     """A kernel's arguments by the names of its parameters; none if they are not known."""
     code = getattr(getattr(kernel, "py_func", kernel), "__code__", None)
-    return {} if code is None else dict(zip(code.co_varnames, given))
+    if code is None:
+        return {}
+    names = code.co_varnames[: code.co_argcount]
+    return dict(zip(names[-len(given) :], given))  # a shared kernel's team is not among them
 
 
 def _complete(events: list[Event]) -> None:

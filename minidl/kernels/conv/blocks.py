@@ -2,7 +2,7 @@
 
 A vector holds the same pixel's numbers of `lanes` neighbouring channels. Each output position
 has a row of numbers, and a convolution is the product of (positions, numbers) by (numbers,
-filters), which `minidl.kernels.conv.micro` computes. There are two ways to make the rows.
+filters), computed tile by tile in registers. There are two ways to make the rows.
 
 **Patches.** The row is what the filter covers: channels times taps. One product; right for every
 stride, padding and dilation.
@@ -38,12 +38,25 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.micro import ROWS, add, multiply, outer, rectify, sandwich, transpose
-from minidl.kernels.jit import jit, threaded
-from minidl.kernels.vectors import lanes, load, store, zeros
+from minidl.kernels.jit import inner, shared, threaded
+from minidl.kernels.share import share
+from minidl.kernels.tiles import (
+    add_outer,
+    add_tiles,
+    load_row,
+    rectified,
+    store_tile,
+    zero_tile,
+)
+from minidl.kernels.vectors import BYTES, lanes, load, sandwich, store, transpose, zeros
 
 PLACES = 16
 """Products of one of Winograd's tiles."""
+
+ROWS = 8 if BYTES == 64 else 4
+"""Rows of a register tile, each two vectors long: there are 32 registers, or 16."""
+
+_SUMS = 2 * ROWS
 
 _A = np.array([[1, 0], [1, 1], [1, -1], [0, -1]])
 _B = np.array([[1, 0, 0, 0], [0, 1, -1, 1], [-1, 1, 1, 0], [0, 0, 0, -1]])
@@ -100,7 +113,7 @@ class _Chunk(NamedTuple):
     tile: int
 
 
-@jit
+@inner
 def _chunk(chunk, pictures, grid):
     tile = 2 if grid.winograd else 1
     rows, columns = (grid.rows + tile - 1) // tile, (grid.columns + tile - 1) // tile
@@ -110,7 +123,7 @@ def _chunk(chunk, pictures, grid):
     return _Chunk(first, line, count, lines, columns, tile)
 
 
-@jit
+@inner
 def _chunks(pictures, grid):
     """How many chunks there are, and how many tiles the largest has."""
     tile = 2 if grid.winograd else 1
@@ -120,7 +133,7 @@ def _chunks(pictures, grid):
     return chunks, grid.pictures * grid.lines * columns
 
 
-@jit
+@inner
 def _up(count, multiple):
     return (count + multiple - 1) // multiple * multiple
 
@@ -133,13 +146,13 @@ def padded(tiles):
     return (tiles + ROWS - 1) // ROWS * ROWS + ROWS
 
 
-_padded = jit(padded)
+_padded = inner(padded)
 
 
 # --------------------------------------------------------------------------- rows
 
 
-@jit
+@inner
 def _load_block(x, n, channel, top, left, height, width, block, dense):
     """A part of picture n, a vector of channels side by side, zero outside of the picture."""
     step = lanes(x)
@@ -167,7 +180,7 @@ def _load_block(x, n, channel, top, left, height, width, block, dense):
                     block[to + j * step] = x[n, channel + lane, i, j]
 
 
-@jit
+@inner
 def _by_pixel(x, at, plane, length, out):
     """``length`` (at least a vector) neighbours in each of a vector of planes, by pixel."""
     step = lanes(x)
@@ -177,7 +190,7 @@ def _by_pixel(x, at, plane, length, out):
     transpose(x, at + k, plane, out, k * step, step)
 
 
-@jit
+@inner
 def _spread_input(x, chunk, blocks, taps, grid, padded, out):
     """The rows of a chunk: out[place, block of channels, tap, tile, channel]."""
     step = lanes(x)
@@ -206,7 +219,7 @@ def _spread_input(x, chunk, blocks, taps, grid, padded, out):
                     to += step
 
 
-@jit
+@inner
 def _copy_patch(block, at, width, taps, grid, out, to, distance):
     step = lanes(block)
     for r in range(taps.rows):
@@ -215,7 +228,7 @@ def _copy_patch(block, at, width, taps, grid, out, to, distance):
             store(out, to + (r * taps.columns + s) * distance, load(block, there))
 
 
-@jit
+@inner
 def _spread_gradient(g, chunk, grid, padded, out, start):
     """The gradient's rows of a chunk: out[place, block of filters, tile, filter]."""
     step = lanes(g)
@@ -240,7 +253,7 @@ def _spread_gradient(g, chunk, grid, padded, out, start):
                     to += 2 * step
 
 
-@jit
+@inner
 def _collect(products, chunk, grid, padded, bias, relu, y):
     """The results of a chunk, plus bias, at their places in y."""
     step = lanes(y)
@@ -263,7 +276,7 @@ def _collect(products, chunk, grid, padded, bias, relu, y):
             _store_block(block, chunk, b * step, n, rows, width, grid, bias, relu, y)
 
 
-@jit
+@inner
 def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
     """A block's pixels, plus bias, at their places in picture n of the chunk."""
     step = lanes(y)
@@ -273,8 +286,9 @@ def _store_block(block, chunk, filter, n, rows, width, grid, bias, relu, y):
         shift[lane] = bias[filter + lane]
     for i in range(rows):
         for j in range(columns):
-            pixel = add(load(block, (i * width + j) * step), load(shift, 0))
-            store(block, (i * columns + j) * step, rectify(pixel) if relu else pixel)
+            pixel = add_tiles(load_row(block, (i * width + j) * step, 1), load_row(shift, 0, 1))
+            pixel = rectified(pixel) if relu else pixel
+            store_tile(block, (i * columns + j) * step, 0, 1, pixel)
     first_row = chunk.tile * chunk.line
     length, plane = rows * columns, y.shape[2] * y.shape[3]
     whole = grid.every_h == 1 and grid.every_w == 1 and columns == y.shape[3]
@@ -347,7 +361,7 @@ def pack_filters(w, back, taps, winograd, out):
                             store(out, to + k, load(matrices, at + r * down + s * right))
 
 
-@jit
+@inner
 def _by_tap(w, start, near, far, back, taps, out):
     """A block of filters by channel and tap, out[channel, tap, filter]; it may write beyond."""
     step = lanes(w)
@@ -409,27 +423,60 @@ def unpack_filters(sums, parts, taps, winograd, dw):
                         dw[filter + lane, channel + c, k // width, k % width] = value
 
 
-@jit
+@inner
 def _add_parts(sums, at, count, parts, part_size, total, to):
     for k in range(0, count, lanes(sums)):
-        vector = load(sums, at + k)
+        vector = load_row(sums, at + k, 1)
         for part in range(1, parts):
-            vector = add(vector, load(sums, at + part * part_size + k))
-        store(total, to + k, vector)
+            vector = add_tiles(vector, load_row(sums, at + part * part_size + k, 1))
+        store_tile(total, to + k, 0, 1, vector)
 
 
 # --------------------------------------------------------------------------- products
 
 
-@threaded
-def correlate(x, filters, taps, bias, relu, y, grid):
+@inner
+def _multiply(rows, at, offsets, filters, filters_at, out, out_at):
+    """ROWS rows of out, two vectors each: the sum over all offsets and a block of channels c.
+
+    ``out[i, :] = sum of rows[at + offset + i * lanes + c] * filters[offset, c, :]``
+    """
+    step = lanes(rows)
+    tile = zero_tile(rows, _SUMS)
+    for offset in offsets:
+        for c in range(step):
+            row = load_row(filters, filters_at, 2)
+            tile = add_outer(tile, rows, at + offset + c, step, row)
+            filters_at += 2 * step
+    store_tile(out, out_at, 2 * step, 2, tile)
+
+
+@inner
+def _multiply_transposed(x, x_at, g, g_at, count, out, out_at, fresh):
+    """Add to ROWS rows of out, two vectors each, the sum over ``count`` positions p.
+
+    ``out[i, :] += sum of x[p, i] * g[p, :]``; if ``fresh``, what was there does not count.
+    """
+    step = lanes(x)
+    tile = zero_tile(x, _SUMS)
+    if not fresh:
+        tile = load_row(out, out_at, _SUMS)
+    for _ in range(count):
+        tile = add_outer(tile, x, x_at, 1, load_row(g, g_at, 2))
+        x_at += step
+        g_at += 2 * step
+    store_tile(out, out_at, 0, _SUMS, tile)
+
+
+@shared
+def correlate(team, x, filters, taps, bias, relu, y, grid):
     """Put into y the correlation of x and the packed filters, chunk by chunk."""
-    for chunk in prange(_chunks(x.shape[0], grid)[0]):
-        _correlate_chunk(x, filters, taps, bias, relu, y, grid, chunk)
+    chunks, _ = _chunks(x.shape[0], grid)
+    share(team, chunks, _correlate_chunk, (x, filters, taps, bias, relu, y, grid))
 
 
-@jit
-def _correlate_chunk(x, filters, taps, bias, relu, y, grid, index):
+@inner
+def _correlate_chunk(index, x, filters, taps, bias, relu, y, grid):
     step = lanes(x)
     places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
     across = (x.shape[1] + step - 1) // step * count
@@ -444,8 +491,8 @@ def _correlate_chunk(x, filters, taps, bias, relu, y, grid, index):
     for b in range(places * blocks):
         start = b // blocks * across * padded
         for t in range(0, chunk.pictures * chunk.lines * chunk.columns, ROWS):
-            multiply(
-                rows, (start + t) * step, offsets, across,
+            _multiply(
+                rows, (start + t) * step, offsets,
                 filters, b * across * step * 2 * step,
                 products, (b * padded + t) * 2 * step,
             )  # fmt: skip
@@ -462,19 +509,19 @@ def spread_gradient(g, out, grid):
         _spread_gradient(g, piece, grid, _padded(tiles), out, chunk * size)
 
 
-@threaded
-def correlate_weight(g, gradient, x, taps, sums, parts, shares, grid):
+@shared
+def correlate_weight(team, g, gradient, x, taps, sums, parts, shares, grid):
     """Fill sums[part, ...], packed like filters, with each part's sum over its chunks.
 
     A part's channels are dealt out in ``shares``. ``gradient`` holds what `spread_gradient` makes
     of g, or is empty if each part is to do so.
     """
-    for item in prange(parts * shares):
-        _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item)
+    args = g, gradient, x, taps, sums, parts, shares, grid
+    share(team, parts * shares, _correlate_weight, args)
 
 
-@jit
-def _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item):
+@inner
+def _correlate_weight(item, g, gradient, x, taps, sums, parts, shares, grid):
     step = lanes(x)
     places, count = (PLACES, 1) if grid.winograd else (1, taps.rows * taps.columns)
     across = (x.shape[1] + step - 1) // step
@@ -501,7 +548,7 @@ def _correlate_weight(g, gradient, x, taps, sums, parts, shares, grid, item):
             for k in range(mine):
                 at = (b // blocks * mine + k) * padded * step
                 for i in range(0, step, ROWS):
-                    outer(
+                    _multiply_transposed(
                         rows, at + i, spread, start + b * padded * 2 * step, used,
                         sums, (to + k * 2 * step) * step + i * 2 * step, index == first,
                     )  # fmt: skip

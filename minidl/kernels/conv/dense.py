@@ -73,7 +73,8 @@ def _correlate(
     grid = _grid(x.shape, size, (how[0], padding, *how[2:]))
     work = len(x) * size[0] * size[1] * w.size // SIMD
     w = contiguous(w)
-    packed = empty((_up(len(w) // groups, 2) * groups * (w.size // len(w)),), w.dtype)
+    planes = flat.planes_of(len(w) // groups) * groups
+    packed = empty((planes * (w.size // len(w)),), w.dtype)
     launch(flat.pack, w, groups, packed, skip)
     offsets = flat.tap_offsets(*w.shape[1:], grid)
     results = y.reshape(-1), code.reshape(-1)

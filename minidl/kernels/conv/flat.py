@@ -33,30 +33,29 @@ from numba import prange
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from minidl.kernels.conv.reference import NO_GRADIENT
-from minidl.kernels.conv.simd import (
+from minidl.kernels.jit import inner, jit, shared, threaded
+from minidl.kernels.share import share
+from minidl.kernels.tiles import (
     add_outer,
     add_products,
     add_tiles,
     add_totals,
-    clear,
-    copy,
-    get,
     load_at,
     load_row,
     pairs,
-    put,
     rectified,
-    splat,
     store_largest,
     store_tile,
     zero_tile,
 )
-from minidl.kernels.jit import jit, threaded
-from minidl.kernels.vectors import BYTES, lanes
+from minidl.kernels.unchecked import clear, copy, get, put
+from minidl.kernels.vectors import BYTES, lanes, splat, transpose
 
-# A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, or a vector
-# of channels by 8, 10 or 14 positions: at most what 16 registers have room for.
+# A tile of the forward pass is 6, 4 or 2 channels by VECTORS vectors of positions, one by ALONE
+# vectors where a group has no other, or a vector of channels by 8, 10 or 14 positions: at most what
+# 16 registers have room for.
 VECTORS = 2
+ALONE = 4 * VECTORS
 SIX, FOUR, TWO = 6 * VECTORS, 4 * VECTORS, 2 * VECTORS
 LONGEST = 14
 
@@ -96,7 +95,7 @@ def tap_offsets(channels: int, height: int, width: int, grid: Grid) -> np.ndarra
     return np.pad(offsets, (0, -len(offsets) % TAPS))
 
 
-@jit
+@inner
 def _spread(x, first, count, height, width, grid):
     """``count`` pictures of x, padded, one plane per channel and remainder of the stride."""
     channels = x.shape[1]
@@ -105,7 +104,7 @@ def _spread(x, first, count, height, width, grid):
     phases = grid.stride_h * grid.stride_w
     # the last positions' taps, and the last tile's, reach over the end
     reach = (height * grid.dilation_h + 1) * grid.pitch + width * grid.dilation_w
-    tile = max(VECTORS * lanes(x), LONGEST)
+    tile = max(ALONE * lanes(x), LONGEST)
     flat = np.zeros(channels * phases * plane + reach + tile, x.dtype)
     source = x.reshape(x.size)
     rows, width = x.shape[2:]
@@ -134,7 +133,15 @@ def _spread(x, first, count, height, width, grid):
 # --------------------------------------------------------------------------- tiles
 
 
-@jit
+def planes_of(filters):
+    """How many planes the filters of a group take: tiles are of even numbers, or of one."""
+    return filters + filters % 2 if filters > 1 else 1
+
+
+_planes_of = inner(planes_of)
+
+
+@inner
 def _block(left):
     """How many of the ``left`` planes the next tile takes: 6, 4 or 2."""
     return 6 if left >= 6 and left % 6 != 2 else min(4, left)
@@ -144,19 +151,19 @@ def _block(left):
 def pack(w, groups, packed, skip):
     """Fill ``packed`` with the filters as (tile, tap, filter of the tile); not if ``skip[0]``.
 
-    An odd last filter of a group has a zero beside it.
+    An odd last filter of a group has a zero beside it, unless it is the only one.
     """
     if skip[0]:
         return
     per_group = w.shape[0] // groups
-    planes = per_group + per_group % 2
+    planes = _planes_of(per_group)
     taps = w.size // w.shape[0]
     step = lanes(w)
     filters = w.reshape(w.size)
     for group in range(groups):
         f = 0
         while f < planes:
-            block = step if per_group % step == 0 else _block(planes - f)
+            block = step if per_group % step == 0 else min(_block(planes - f), planes)
             at = (group * planes + f) * taps
             for lane in range(block):
                 row = (group * per_group + f + lane) * taps
@@ -166,26 +173,26 @@ def pack(w, groups, packed, skip):
             f += block
 
 
-@jit
+@inner
 def _tile_of_positions(sums, x, start, offsets, taps, w, at, y, to, plane):
     """The results of len(sums) / VECTORS channels at VECTORS vectors of positions."""
     block = len(sums) // VECTORS
     for k in range(taps):
         row = load_row(x, start + offsets[k], VECTORS)
-        sums = add_outer(sums, w, at + block * k, row)
+        sums = add_outer(sums, w, at + block * k, 1, row)
     store_tile(y, to, plane, VECTORS, sums)
 
 
-@jit
+@inner
 def _tile_of_channels(sums, x, start, offsets, taps, w, at, y, to):
     """The results of a vector of channels at len(sums) positions."""
     step = lanes(x)
     for k in range(taps):
-        sums = add_outer(sums, x, start + offsets[k], load_row(w, at + step * k, 1))
+        sums = add_outer(sums, x, start + offsets[k], 1, load_row(w, at + step * k, 1))
     store_tile(y, to, step, 1, sums)
 
 
-@jit
+@inner
 def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, start, stop):
     """The results at positions ``start`` to ``stop``, as (filter, position)."""
     for p in range(start, stop, VECTORS * lanes(x)):
@@ -207,7 +214,19 @@ def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, star
                 f += block
 
 
-@jit
+@inner
+def _fill_lone_planes(x, group_size, w, taps, offsets, y, plane, groups, start, stop):
+    """As `_fill_planes`, where each group has one filter."""
+    for group in range(groups):
+        for p in range(start, stop, ALONE * lanes(x)):
+            at, sums = group * group_size + p, zero_tile(x, ALONE)
+            for k in range(taps):
+                row = load_row(x, at + offsets[k], ALONE)
+                sums = add_outer(sums, w, group * taps + k, 1, row)
+            store_tile(y, group * plane + p, 0, ALONE, sums)
+
+
+@inner
 def _run(width):
     """Into runs of how many positions a line is best cut: 8, 10 or 14."""
     best = 14
@@ -217,7 +236,7 @@ def _run(width):
     return best
 
 
-@jit
+@inner
 def _fill_line(x, group_size, w, taps, offsets, y, plane, filters, groups, start, width):
     """The results at ``width`` positions from ``start`` on, as (vector, position, filter)."""
     step = lanes(x)
@@ -237,7 +256,7 @@ def _fill_line(x, group_size, w, taps, offsets, y, plane, filters, groups, start
 # --------------------------------------------------------------------------- forward
 
 
-@jit
+@inner
 def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
     """One picture's results with what comes after, out of the planes that start at ``at``.
 
@@ -247,7 +266,7 @@ def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
     to = 0
     for o in range(len(bias)):
         line = at + (o // per_group * planes + o % per_group) * plane
-        b = splat(bias, o)
+        b = splat(get(bias, o))
         for _ in range(size[0]):
             for j in range(0, size[1], VECTORS * lanes(flat)):
                 row = add_tiles(load_row(flat, line + j, VECTORS), (b, b))
@@ -256,14 +275,14 @@ def _finish_planes(flat, at, plane, planes, bias, y, size, after, groups, grid):
             to += size[1]
 
 
-@jit
+@inner
 def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
     """As `_finish_planes`, the largest of windows of 2 by 2."""
     per_group = len(bias) // groups
     to = 0
     for o in range(len(bias)):
         upper = at + (o // per_group * planes + o % per_group) * plane
-        b = splat(bias, o)
+        b = splat(get(bias, o))
         for _ in range(size[0] // 2):
             lower = upper + grid.pitch
             for j in range(0, size[1] // 2, lanes(flat)):
@@ -274,23 +293,37 @@ def _pool_planes(flat, at, plane, planes, bias, y, code, size, groups, grid):
             to += size[1] // 2
 
 
-@jit
-def _finish_vectors(flat, at, plane, bias, y, size, after, grid):
-    """As `_finish_planes`, out of vectors of filters."""
+@inner
+def _finish_vectors(flat, at, plane, bias, y, to, size, after, grid):
+    """As `_finish_planes`, out of vectors of filters, which are drawn together on the way."""
+    step, count = lanes(flat), size[0] * size[1]
+    for first in range(0, len(bias), step):
+        b = load_row(bias, first, 1)
+        start = end = first * plane + at * step
+        for i in range(size[0]):
+            line = start + i * grid.pitch * step
+            for j in range(0, size[1] * step, step):
+                row = add_tiles(load_row(flat, line + j, 1), b)
+                store_tile(flat, end, 0, 1, rectified(row) if after == RELU else row)
+                end += step
+        _by_filter(flat, start, count, y, to + first * count)
+
+
+@inner
+def _by_filter(flat, at, count, y, to):
+    """``count`` vectors of filters as one line for each filter."""
     step = lanes(flat)
-    zero = bias.dtype.type(0)
-    to = 0
-    for o in range(len(bias)):
-        line = o // step * step * plane + at * step + o % step
-        for _ in range(size[0]):
-            for j in range(size[1]):
-                number = get(flat, line + j * step) + bias[o]
-                put(y, to + j, zero if after == RELU and number <= zero else number)
-            line += grid.pitch * step
-            to += size[1]
+    if count < step:
+        for o in range(step):
+            for p in range(count):
+                put(y, to + o * count + p, get(flat, at + p * step + o))
+        return
+    for k in range(0, count, step):
+        p = min(k, count - step)  # some once more where the last vector is not whole
+        transpose(flat, at + p * step, step, y, to + p, count)
 
 
-@jit
+@inner
 def _pool_vectors(flat, at, plane, bias, y, code, size, grid):
     """As `_pool_planes`, out of vectors of filters."""
     step = lanes(flat)
@@ -312,15 +345,16 @@ def _pool_vectors(flat, at, plane, bias, y, code, size, grid):
                 put(code, (first + o) * count + p, get(places, p * step + o))
 
 
-@jit
+@inner
 def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, grid, after):
     """The share of one chunk in `correlate`."""
     filters = w.shape[0]
     taps = w.size // filters
     step = lanes(x)
     of_channels = filters // groups % step == 0
-    planes = filters // groups + filters // groups % 2
+    planes = _planes_of(filters // groups)
     tile = VECTORS * step
+    longest = ALONE * step if planes == 1 else LONGEST
     area = grid.rows * grid.pitch
     used = (size[0] - 1) * grid.pitch + size[1]
     alone = (used + tile - 1) // tile * tile < area  # skipping the rest of a picture pays
@@ -328,7 +362,7 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
     first = chunk * grid.pictures
     count = min(grid.pictures, x.shape[0] - first)
     # a line's last tile may reach over the end, where other filters' results begin
-    plane = (count * area + LONGEST + tile - 1) // tile * tile
+    plane = (count * area + longest + tile - 1) // tile * tile
     flat = _spread(x, first, count, w.shape[2], w.shape[3], grid)
     result = np.empty(groups * planes * plane + LONGEST * step, x.dtype)
     numbers = y.size // x.shape[0]
@@ -344,11 +378,12 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
                 )  # fmt: skip
     else:
         for run in range(count if alone else 1):
-            stop = run * area + used if alone else count * area
-            _fill_planes(
-                flat, group_size, packed, taps, offsets, result, plane, planes, groups,
-                run * area, stop,
-            )  # fmt: skip
+            start, stop = run * area, run * area + used if alone else count * area
+            args = flat, group_size, packed, taps, offsets, result, plane
+            if planes == 1:
+                _fill_lone_planes(*args, groups, start, stop)
+            else:
+                _fill_planes(*args, planes, groups, start, stop)
     for n in range(count):
         at, to = n * area, (first + n) * numbers
         if after == POOL:
@@ -357,15 +392,16 @@ def _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, 
             else:
                 _pool_planes(result, at, plane, planes, bias, finished, places, size, groups, grid)
             copy(code, to, places, 0, numbers)
+            copy(y, to, finished, 0, numbers)
         elif of_channels:
-            _finish_vectors(result, at, plane, bias, finished, size, after, grid)
+            _finish_vectors(result, at, plane, bias, y, to, size, after, grid)
         else:
             _finish_planes(result, at, plane, planes, bias, finished, size, after, groups, grid)
-        copy(y, to, finished, 0, numbers)
+            copy(y, to, finished, 0, numbers)
 
 
-@threaded
-def correlate(x, w, packed, offsets, bias, y, code, size, groups, grid, after, skip):
+@shared
+def correlate(team, x, w, packed, offsets, bias, y, code, size, groups, grid, after, skip):
     """Fill y, flat, with the correlation of x and w, of ``size``; not if ``skip[0]``.
 
     ``packed`` is w from `pack`, ``offsets`` are the `tap_offsets`. ``after`` says what comes
@@ -374,14 +410,15 @@ def correlate(x, w, packed, offsets, bias, y, code, size, groups, grid, after, s
     """
     if skip[0]:
         return
-    for chunk in prange((x.shape[0] + grid.pictures - 1) // grid.pictures):
-        _correlate_chunk(chunk, x, w, packed, offsets, bias, y, code, size, groups, grid, after)
+    chunks = (x.shape[0] + grid.pictures - 1) // grid.pictures
+    args = x, w, packed, offsets, bias, y, code, size, groups, grid, after
+    share(team, chunks, _correlate_chunk, args)
 
 
 # --------------------------------------------------------------------------- filter's gradient
 
 
-@jit
+@inner
 def _spread_gradient(g, first, count, groups, plane, grid):
     """``count`` pictures of g at their positions, zero elsewhere, each group a whole of BLOCKs."""
     per_group = g.shape[1] // groups
@@ -400,7 +437,7 @@ def _spread_gradient(g, first, count, groups, plane, grid):
     return flat
 
 
-@jit
+@inner
 def _dots(g, at, plane, x, start, offsets, sums, to, taps):
     """Add to ``sums`` the products of BLOCK channels of g with x at TAPS offsets."""
     tile = zero_tile(x, DOTS)
@@ -410,7 +447,7 @@ def _dots(g, at, plane, x, start, offsets, sums, to, taps):
     add_totals(sums, to, taps, TAPS, tile)
 
 
-@jit
+@inner
 def _correlate_part(part, g, x, height, width, offsets, sums, groups, grid):
     """The share of one part in `correlate_weight`."""
     parts, filters, taps = sums.shape
@@ -436,13 +473,13 @@ def _correlate_part(part, g, x, height, width, offsets, sums, groups, grid):
                 _dots(spread, b * BLOCK * plane, plane, flat, start, places, flat_sums, to, taps)
 
 
-@threaded
-def correlate_weight(g, x, height, width, offsets, sums, groups, grid, skip):
+@shared
+def correlate_weight(team, g, x, height, width, offsets, sums, groups, grid, skip):
     """Fill ``sums`` (part, filter, tap), each part with its share of the chunks."""
     if skip[0]:
         return
-    for part in prange(sums.shape[0]):
-        _correlate_part(part, g, x, height, width, offsets, sums, groups, grid)
+    args = g, x, height, width, offsets, sums, groups, grid
+    share(team, sums.shape[0], _correlate_part, args)
 
 
 @jit

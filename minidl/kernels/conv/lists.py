@@ -24,20 +24,19 @@ import numpy as np
 from numba import prange
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from minidl.kernels.conv.simd import (
+from minidl.kernels.jit import inner, jit, shared, threaded
+from minidl.kernels.share import share
+from minidl.kernels.tiles import (
     add_outer,
     add_tiles,
-    clear,
-    get,
     load_at,
     load_row,
     lowest,
     nonzero,
-    put,
     store_at,
     zero_tile,
 )
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.unchecked import clear, get, put
 from minidl.kernels.vectors import BYTES, lanes
 
 THREE, FIVE = 3, 5
@@ -80,7 +79,7 @@ def slot_offsets(rows: int, channels: int, lanes: int, layout: Layout) -> np.nda
     return row * line + (slots - row * per_row) * lanes
 
 
-@jit
+@inner
 def _size(channels, like, layout):
     """Numbers of a group of pictures, and what vectors reach over its end."""
     area = layout.height * layout.width * channels
@@ -90,13 +89,13 @@ def _size(channels, like, layout):
 # --------------------------------------------------------------------------- layouts
 
 
-@jit
+@inner
 def _inside(size, laid, before):
     """The first line of a picture, or column, that is laid out, and the one where to stop."""
     return max(0, -before), min(size, laid - before)
 
 
-@jit
+@inner
 def _channels_last(x, first, count, flat, layout):
     """Lay out ``count`` pictures of x; the zeros around are there."""
     channels, height, width = x.shape[1:]
@@ -112,7 +111,7 @@ def _channels_last(x, first, count, flat, layout):
                     put(flat, (to + j) * channels + c, get(numbers, line + j))
 
 
-@jit
+@inner
 def _channels_first(flat, dx, first, count, layout):
     """The pictures of dx back out of their layout, zero where that does not reach."""
     channels, height, width = dx.shape[1:]
@@ -151,7 +150,7 @@ def pack(sparse, w, packed, layout):
 # --------------------------------------------------------------------------- lists
 
 
-@jit
+@inner
 def _bits(g, at, count):
     """One bit for each of ``count`` numbers, at most two vectors, that is not zero."""
     if at + 2 * lanes(g) <= g.size:
@@ -164,7 +163,7 @@ def _bits(g, at, count):
     return bits
 
 
-@jit
+@inner
 def _apart(bits):
     """The lower 32 bits two by two, with two zeros behind each two."""
     bits = (bits | (bits << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
@@ -173,7 +172,7 @@ def _apart(bits):
     return (bits | (bits << np.uint64(2))) & np.uint64(0x3333333333333333)
 
 
-@jit
+@inner
 def _list_all(g, first, count, o, places, values, channels, layout):
     """List filter o's numbers in ``count`` pictures of g that are not zero; how many they are."""
     listed = 0
@@ -201,7 +200,7 @@ def _list_all(g, first, count, o, places, values, channels, layout):
     return listed
 
 
-@jit
+@inner
 def _list_maxima(g, code, first, count, o, places, values, channels, layout):
     """As `_list_all`, where g is the gradient of the maxima at the places ``code``."""
     listed = 0
@@ -226,15 +225,15 @@ def _list_maxima(g, code, first, count, o, places, values, channels, layout):
 # --------------------------------------------------------------------------- sums
 
 
-@jit
+@inner
 def _add_to_filter(tile, places, values, count, x, offsets, sums, to, apart):
     """Add to ``sums`` all numbers times x, for as many vectors as there are offsets."""
     for e in range(count):
-        tile = add_outer(tile, values, e, load_at(x, places[e], offsets))
+        tile = add_outer(tile, values, e, 1, load_at(x, places[e], offsets))
     store_at(sums, to, apart, add_tiles(tile, load_at(sums, to, apart)))
 
 
-@jit
+@inner
 def _add_to_pictures(places, values, count, w, at, apart, dx, offsets):
     """Add to dx all numbers times as many vectors of the filter as there are offsets.
 
@@ -246,13 +245,13 @@ def _add_to_pictures(places, values, count, w, at, apart, dx, offsets):
     for e in range(quarter):
         for k in range(e, 4 * quarter, quarter):
             tile = load_at(dx, places[k], offsets)
-            store_at(dx, places[k], offsets, add_outer(tile, values, k, filters))
+            store_at(dx, places[k], offsets, add_outer(tile, values, k, 1, filters))
     for k in range(4 * quarter, count):
         tile = load_at(dx, places[k], offsets)
-        store_at(dx, places[k], offsets, add_outer(tile, values, k, filters))
+        store_at(dx, places[k], offsets, add_outer(tile, values, k, 1, filters))
 
 
-@jit
+@inner
 def _add_tap_by_tap(places, values, count, w, o, dx, layout):
     """As `_add_to_pictures` for the whole filter o, where numbers are infinite or NaN.
 
@@ -268,7 +267,7 @@ def _add_tap_by_tap(places, values, count, w, o, dx, layout):
                     put(dx, place, get(dx, place) + values[e] * w[o, c, r, s])
 
 
-@jit
+@inner
 def _sum(values, count):
     """The sum of the numbers, and whether all are finite."""
     total, finite = values.dtype.type(0), True
@@ -278,7 +277,7 @@ def _sum(values, count):
     return total, finite
 
 
-@jit
+@inner
 def _add_filter(places, values, count, x, sums, to, w, dx, o, needs, offsets, layout):
     """Add what filter o's numbers give to dx, and to the filter's gradient from ``to`` on."""
     step = lanes(values)
@@ -318,7 +317,7 @@ def is_sparse(g, found):
     found[0] = 4 * listed <= g.size
 
 
-@jit
+@inner
 def _gradients_of_part(part, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout):
     """The share of one part in `gradients`."""
     parts = len(sums)
@@ -359,8 +358,8 @@ def _gradients_of_part(part, g, code, x, w, packed, offsets, dx, sums, bias_sums
             _channels_first(flat_dx, dx, first, count, layout)
 
 
-@threaded
-def gradients(sparse, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout):
+@shared
+def gradients(team, sparse, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout):
     """Fill dx, and ``sums`` (part, filter * vector) and ``bias_sums`` (part, filter).
 
     Not unless ``sparse[0]``, and those that ``needs`` asks for. ``code`` is empty unless g is
@@ -369,11 +368,11 @@ def gradients(sparse, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs
     """
     if not sparse[0]:
         return
-    for part in prange(len(sums)):
-        _gradients_of_part(part, g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout)
+    args = g, code, x, w, packed, offsets, dx, sums, bias_sums, needs, layout
+    share(team, len(sums), _gradients_of_part, args)
 
 
-@jit
+@inner
 def _add_rows(sums):
     """Add all rows of ``sums`` to the first."""
     total = sums[0]

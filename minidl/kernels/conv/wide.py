@@ -12,6 +12,8 @@ Arrays are float32 or float64, and not empty.
 An input gradient is a correlation of the result's gradient, one for each remainder of the
 stride (`minidl.kernels.conv.phases`). Taps that meet nothing but padding are left out: on
 pictures of one pixel a 3x3 filter is its centre.
+
+Filters are packed for each call, or once for many (`minidl.kernels.packs`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from minidl.kernels.conv.blocks import (
 from minidl.kernels.conv.phases import phases
 from minidl.kernels.conv.reference import Padding, Pair, output_size
 from minidl.kernels.launch import contiguous, empty, launch
+from minidl.kernels.packs import pack_of
 from minidl.kernels.vectors import BYTES
 
 Shape = tuple[int, int, int, int]
@@ -134,8 +137,13 @@ def _correlate(x, w, back: bool, bias, relu: bool, y, axes: tuple[_Axis, _Axis])
     halves = -(-len(x) // 2)  # pictures: two chunks at least
     grid, taps = _grid(halves, axes, _TILES), _taps(axes)
     shape = (w.shape[1], w.shape[0]) if back else w.shape[:2]
-    filters = empty(_packed_size(*shape, taps, grid, x.itemsize), x.dtype)
-    pack_filters(filters.size, w, back, taps, grid.winograd, filters)
+    size, order = _packed_size(*shape, taps, grid, x.itemsize), (back, taps, grid.winograd)
+    pack = None if back else pack_of(w, order, size)
+    filters = empty(size, x.dtype) if pack is None else pack.numbers
+    if pack is None:
+        pack_filters(size, w, *order, filters)
+    else:
+        launch(pack.refresh, pack_filters.run, size, w, *order, filters)
     positions = len(x) * grid.rows * grid.columns
     work = positions * w.shape[0] * w.shape[1] * taps.rows * taps.columns // _SIMD
     correlate(work, x, filters, taps, bias, relu, y, grid)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.conv.simd import add_products, load_at, splat, store_at, zero_tile
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import inner, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned
 from minidl.kernels.matmul import reference
 from minidl.kernels.matmul.cpu import matmul
+from minidl.kernels.tiles import add_outer, load_at, store_at, zero_tile
 from minidl.kernels.vectors import lanes
 
 # Up to how many rows of the input, and multiply-adds, our own loops are faster.
@@ -40,7 +40,7 @@ def _forward(x, w, bias, relu, y):
                 y[n, m] = 0 if relu and value <= 0 else value  # NaN stays
 
 
-@jit
+@inner
 def _four_rows(x, w, n, y):
     """Rows n to n + 3 of y = x w^T, with two rows of w at a time."""
     zero, columns = x.dtype.type(0), w.shape[0]
@@ -64,7 +64,7 @@ def _four_rows(x, w, n, y):
             y[i, columns - 1] = _dot(x[i], w[columns - 1])
 
 
-@jit
+@inner
 def _dot(a, b):
     total = a.dtype.type(0)
     for k in range(a.size):
@@ -72,7 +72,7 @@ def _dot(a, b):
     return total
 
 
-@jit
+@inner
 def _tile(a, at, row, term, b, start, step, terms, columns, c, to, down):
     """Four rows by three vectors of c = a b, added up in registers.
 
@@ -82,22 +82,21 @@ def _tile(a, at, row, term, b, start, step, terms, columns, c, to, down):
     tile, vectors = zero_tile(c, 12), (0, step, 2 * step)
     for t in range(terms):
         q = at + t * term
-        numbers = splat(a, q), splat(a, q + row), splat(a, q + 2 * row), splat(a, q + 3 * row)
-        tile = add_products(tile, numbers, load_at(b, start + t * columns, vectors))
+        tile = add_outer(tile, a, q, row, load_at(b, start + t * columns, vectors))
     v, w = step, 2 * step
     first, second = (0, v, w), (down, down + v, down + w)
     third, fourth = (2 * down, 2 * down + v, 2 * down + w), (3 * down, 3 * down + v, 3 * down + w)
     store_at(c, to, first + second + third + fourth, tile)
 
 
-@jit
+@inner
 def _width(columns, c):
     """How many columns of c are computed at once."""
     wide = lanes(c)
     return 3 * wide if columns >= 3 * wide else wide if columns >= wide else max(columns, 1)
 
 
-@jit
+@inner
 def _strip(a, row, term, rows, terms, b, columns, c, strip):
     """Some columns of c = a b, flat: a last strip, and last rows, go over some others again."""
     wide, width = lanes(c), _width(columns, c)

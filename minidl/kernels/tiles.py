@@ -1,10 +1,8 @@
-"""Tiles of vectors inside jitted functions.
+"""Tiles of vectors inside jitted functions: what fast sums of products are made of.
 
-Numba leaves it to LLVM to find vectors in loops, and LLVM keeps none in registers across an
-inner loop, which is what a fast convolution lives on. These few intrinsics say it outright.
-A vector is as wide as the machine's registers, so `lanes(array)` numbers of the array's
-dtype. A tile is a tuple of a dozen or two vectors, row after row, that an inner loop adds to;
-its length is part of its type, and one call spells out the work on all of it.
+A tile is a tuple of a dozen or two vectors (see `minidl.kernels.vectors`), row after row, that
+an inner loop adds to; its length is part of its type, and one call spells out the work on all of
+it. So it stays in registers across the loop.
 
 Lengths are literal numbers or global names of such. Indices of flat arrays are not checked.
 Numba's cache does not look into this file: clear it after a change here.
@@ -14,51 +12,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minidl.kernels.vectors import Vector
-
-# --------------------------------------------------------------------------- memory
-
-
-def _data(context, builder, array_type, array):
-    """The address of an array's first number."""
-    return context.make_array(array_type)(context, builder, array).data
-
-
-class _Memory:
-    """Loads and stores of the vectors of one array, while code is generated."""
-
-    def __init__(self, context, builder, array_type, array):
-        self.builder = builder
-        self.data = _data(context, builder, array_type, array)
-        self.vector = context.get_value_type(Vector(array_type.dtype))
-        self.align = array_type.dtype.bitwidth // 8
-
-    def _address(self, index):
-        address = self.builder.gep(self.data, [index])
-        return self.builder.bitcast(address, self.vector.as_pointer())
-
-    def load(self, index):
-        return self.builder.load(self._address(index), align=self.align)
-
-    def store(self, index, vector):
-        self.builder.store(vector, self._address(index), align=self.align)
-
-    def splat(self, index):
-        """A vector that holds the number at ``index`` everywhere."""
-        number = self.builder.load(self.builder.gep(self.data, [index]))
-        undefined, integer = ir.Constant(self.vector, ir.Undefined), ir.IntType(32)
-        first = self.builder.insert_element(undefined, number, integer(0))
-        everywhere = ir.Constant(ir.VectorType(integer, self.vector.count), None)
-        return self.builder.shuffle_vector(first, undefined, everywhere)
+from minidl.kernels.vectors import IN_ORDER, Memory, Vector, multiply_add
 
 
 def _moved(builder, index, by):
     return builder.add(index, index.type(by))
 
 
-def _multiply_add(builder, a, b, c):
-    """``a * b + c``, in one instruction where the machine has it."""
-    return builder.fadd(builder.fmul(a, b, flags=("contract",)), c, flags=("contract",))
+# --------------------------------------------------------------------------- memory
 
 
 @intrinsic(prefer_literal=True)
@@ -79,21 +40,11 @@ def load_row(_typing, array, index, count):
     row = types.UniTuple(Vector(array.dtype), count.literal_value)
 
     def generate(context, builder, _signature, args):
-        memory = _Memory(context, builder, array, args[0])
+        memory = Memory(context, builder, array, args[0])
         places = (_moved(builder, args[1], i * row.dtype.lanes) for i in range(row.count))
         return context.make_tuple(builder, row, [memory.load(place) for place in places])
 
     return row(array, types.intp, count), generate
-
-
-@intrinsic
-def splat(_typing, array, index):
-    """A vector that holds ``array[index]`` everywhere."""
-
-    def generate(context, builder, _signature, args):
-        return _Memory(context, builder, array, args[0]).splat(args[1])
-
-    return Vector(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
@@ -102,7 +53,7 @@ def load_at(_typing, array, index, offsets):
     tile = types.UniTuple(Vector(array.dtype), offsets.count)
 
     def generate(context, builder, _signature, args):
-        memory = _Memory(context, builder, array, args[0])
+        memory = Memory(context, builder, array, args[0])
         offsets = cgutils.unpack_tuple(builder, args[2])
         vectors = [memory.load(builder.add(args[1], offset)) for offset in offsets]
         return context.make_tuple(builder, tile, vectors)
@@ -115,7 +66,7 @@ def store_at(_typing, array, index, offsets, tile):
     """Put each vector at ``array[index + offset]``."""
 
     def generate(context, builder, _signature, args):
-        memory = _Memory(context, builder, array, args[0])
+        memory = Memory(context, builder, array, args[0])
         for offset, vector in zip(*(cgutils.unpack_tuple(builder, a) for a in args[2:])):
             memory.store(builder.add(args[1], offset), vector)
         return context.get_dummy_value()
@@ -128,7 +79,7 @@ def store_tile(_typing, array, index, pitch, columns, tile):
     """Put the rows of a tile, each of ``columns`` vectors, at ``array[index + row * pitch]``."""
 
     def generate(context, builder, _signature, args):
-        memory = _Memory(context, builder, array, args[0])
+        memory = Memory(context, builder, array, args[0])
         for i, vector in enumerate(cgutils.unpack_tuple(builder, args[4])):
             row, column = divmod(i, columns.literal_value)
             place = builder.add(args[1], builder.mul(args[2], args[2].type(row)))
@@ -138,81 +89,27 @@ def store_tile(_typing, array, index, pitch, columns, tile):
     return types.void(array, types.intp, types.intp, columns, tile), generate
 
 
-@intrinsic
-def get(_typing, array, index):
-    """``array[index]``, of an index that is not negative."""
-
-    def generate(context, builder, _signature, args):
-        data = _data(context, builder, array, args[0])
-        return builder.load(builder.gep(data, [args[1]]))
-
-    return array.dtype(array, types.intp), generate
-
-
-@intrinsic
-def put(_typing, array, index, number):
-    """``array[index] = number``, of an index that is not negative, one at a time.
-
-    LLVM is kept from looking for vectors in the loop around: where these are not worth it,
-    they would take most of the time to compile.
-    """
-
-    def generate(context, builder, _signature, args):
-        data = _data(context, builder, array, args[0])
-        builder.store(args[2], builder.gep(data, [args[1]]))
-        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], side_effect=True)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, array.dtype), generate
-
-
-@intrinsic
-def copy(_typing, to, at, source, start, count):
-    """Copy ``source[start : start + count]`` to ``to[at]`` and on: another array of the dtype."""
-
-    def generate(context, builder, _signature, args):
-        there = _data(context, builder, to, args[0])
-        here = _data(context, builder, source, args[2])
-        there, here = builder.gep(there, [args[1]]), builder.gep(here, [args[3]])
-        cgutils.raw_memcpy(builder, there, here, args[4], to.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(to, types.intp, source, types.intp, types.intp), generate
-
-
-@intrinsic
-def clear(_typing, array, start, count):
-    """``array[start : start + count] = 0``."""
-
-    def generate(context, builder, _signature, args):
-        there = builder.gep(_data(context, builder, array, args[0]), [args[1]])
-        size = builder.mul(args[2], args[2].type(array.dtype.bitwidth // 8))
-        cgutils.memset(builder, there, size, 0)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), generate
-
-
 # --------------------------------------------------------------------------- arithmetic
 
 
 @intrinsic
-def add_outer(_typing, tile, numbers, index, row):
+def add_outer(_typing, tile, numbers, index, pitch, row):
     """The tile plus the outer product of as many numbers as it has rows and a row of vectors.
 
-    Row b of the result is ``tile[b] + numbers[index + b] * row``.
+    Row b of the result is ``tile[b] + numbers[index + b * pitch] * row``.
     """
 
     def generate(context, builder, _signature, args):
-        sums, vectors = (cgutils.unpack_tuple(builder, args[i]) for i in (0, 3))
-        memory, added = _Memory(context, builder, numbers, args[1]), []
+        sums, vectors = (cgutils.unpack_tuple(builder, args[i]) for i in (0, 4))
+        memory, added = Memory(context, builder, numbers, args[1]), []
         for b in range(len(sums) // len(vectors)):
-            number = memory.splat(_moved(builder, args[2], b))
+            distance = builder.mul(args[3], args[3].type(b))
+            number = memory.splat(builder.add(args[2], distance))
             for vector in vectors:
-                added.append(_multiply_add(builder, number, vector, sums[len(added)]))
+                added.append(multiply_add(builder, number, vector, sums[len(added)]))
         return context.make_tuple(builder, tile, added)
 
-    return tile(tile, numbers, types.intp, row), generate
+    return tile(tile, numbers, types.intp, types.intp, row), generate
 
 
 @intrinsic
@@ -225,7 +122,7 @@ def add_products(_typing, tile, column, row):
     def generate(context, builder, _signature, args):
         sums, column, row = (cgutils.unpack_tuple(builder, packed) for packed in args)
         pairs = [(a, b) for a in column for b in row]
-        added = [_multiply_add(builder, a, b, total) for (a, b), total in zip(pairs, sums)]
+        added = [multiply_add(builder, a, b, total) for (a, b), total in zip(pairs, sums)]
         return context.make_tuple(builder, tile, added)
 
     return tile(tile, column, row), generate
@@ -237,7 +134,9 @@ def add_tiles(_typing, a, b):
 
     def generate(context, builder, _signature, args):
         pairs = zip(*(cgutils.unpack_tuple(builder, packed) for packed in args))
-        return context.make_tuple(builder, a, [builder.fadd(*pair) for pair in pairs])
+        return context.make_tuple(
+            builder, a, [builder.fadd(*pair, flags=IN_ORDER) for pair in pairs]
+        )
 
     return a(a, b), generate
 
@@ -253,7 +152,7 @@ def add_totals(_typing, array, index, pitch, columns, tile):
         vectors = cgutils.unpack_tuple(builder, args[4])
         kind = ir.FunctionType(number, [number, vectors[0].type])
         function = cgutils.get_or_insert_function(builder.module, kind, name)
-        data = _data(context, builder, array, args[0])
+        data = Memory(context, builder, array, args[0]).data
         for i, vector in enumerate(vectors):
             row, column = divmod(i, columns.literal_value)
             place = builder.add(args[1], builder.mul(args[2], args[2].type(row)))
@@ -311,7 +210,7 @@ def store_largest(_typing, array, places, index, tile, nowhere):
     """
 
     def generate(context, builder, _signature, args):
-        memory = _Memory(context, builder, array, args[0])
+        memory = Memory(context, builder, array, args[0])
         vectors = cgutils.unpack_tuple(builder, args[3])
         zero = ir.Constant(memory.vector, None)
         kind = ir.VectorType(ir.IntType(8), tile.dtype.lanes)
@@ -326,7 +225,7 @@ def store_largest(_typing, array, places, index, tile, nowhere):
         dead = builder.fcmp_ordered("<=", best, zero)
         memory.store(args[2], builder.select(dead, zero, best))
         none = ir.Constant(kind, [nowhere.literal_value] * kind.count)
-        data = _data(context, builder, places, args[1])
+        data = context.make_array(places)(context, builder, args[1]).data
         address = builder.bitcast(builder.gep(data, [args[2]]), kind.as_pointer())
         builder.store(builder.select(dead, none, place), address, align=1)
         return context.get_dummy_value()
