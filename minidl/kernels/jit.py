@@ -22,7 +22,7 @@ import numba
 from numba.core import event
 from tqdm import tqdm
 
-from minidl.kernels.launch import tape
+from minidl.kernels.launch import noted, tape
 
 # Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -97,13 +97,11 @@ class Threaded:
 
     def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
-        ended = None if tape.note is None else tape.note(self, (work, *args))
-        if work < THREAD_WORK or _state.serial:
-            self.serial(*args)
+        build = self.serial if work < THREAD_WORK or _state.serial else self.parallel
+        if tape.note is None:
+            build(*args)
         else:
-            self.parallel(*args)
-        if ended is not None:
-            ended()
+            noted(self, (work, *args), build, args)
 
 
 def threaded(function: Callable) -> Threaded:
