@@ -8,14 +8,16 @@ new call stands where the first of the old ones stood.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from minidl import kernels
 from minidl.compiler.chains import fuse_chains
 from minidl.compiler.graph import Graph
+from minidl.compiler.memory import Allocations
 from minidl.compiler.structure import mapped
 from minidl.compiler.trace import Call, Trace, Value
-from minidl.kernels.launch import planned
+from minidl.kernels.launch import Unplanned, noting, planned
 
 
 def fuse(trace: Trace) -> None:
@@ -28,10 +30,7 @@ def fuse(trace: Trace) -> None:
 
 
 def _moved_copies(graph: Graph) -> None:
-    """A copy of what nobody else looks at is the thing itself.
-
-    Gradients are copied while a run is recorded, because the record holds on to them.
-    """
+    """A copy of what nobody else looks at is the thing itself."""
     for copy in list(graph.named("clone")):
         source, copied = copy.args[0], copy.result
         maker = source.call
@@ -88,7 +87,10 @@ def _pooled_convolutions(graph: Graph) -> None:
             continue
         x, w, _, *how = conv.args
         fused = _call(conv, conv2d_relu_max_pool2d, *conv.args)
-        code = Value(fused.function(*_arrays(conv.args))[1], fused)
+        results = _outlined(fused)
+        if results is None:
+            continue
+        code = Value(results[1], fused)
         fused.result = pooled, code
         graph.replace(forward, fused)
         if backward:
@@ -140,5 +142,9 @@ def _call(like: Call, function: Callable, *args: Any) -> Call:
     return Call(function.__name__, function, args, {}, False, like.line)
 
 
-def _arrays(args: tuple) -> tuple:
-    return mapped(lambda leaf: leaf.array if isinstance(leaf, Value) else leaf, args)
+def _outlined(call: Call) -> Any:
+    """What a call returns, but for the values; None if it has no kernel here."""
+    args = mapped(lambda leaf: leaf.array if isinstance(leaf, Value) else leaf, call.args)
+    with noting(Allocations().allocate, dry=True), suppress(Unplanned):
+        return call.function(*args)
+    return None

@@ -24,6 +24,7 @@ from typing import Any
 from minidl.autograd import TensorBase
 from minidl.backend import is_array
 from minidl.compiler.errors import is_own, is_users
+from minidl.compiler.structure import mapped
 from minidl.nn import Module
 from minidl.optim import Optimizer
 from minidl.optim.lr_scheduler import LRScheduler
@@ -62,7 +63,13 @@ class Witness:
             seen = self.frames.setdefault(code, [])
             if len(seen) < _MOST:
                 f_locals = dict(frame.f_locals)
-                seen.append((frame.f_globals, f_locals, _variables(code, f_locals)))
+                kept = mapped(_without_tensor, f_locals)
+                seen.append((frame.f_globals, kept, _variables(code, f_locals)))
+
+
+def _without_tensor(leaf: Any) -> Any:
+    """Nothing for a tensor, which says nothing, and whose memory would live on."""
+    return None if isinstance(leaf, TensorBase) else leaf
 
 
 def _of_module(frame: FrameType) -> bool:

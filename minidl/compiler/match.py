@@ -30,14 +30,13 @@ def difference(first: Trace, second: Trace) -> str | None:
         return f"{odd.line}: {odd.name} was computed in one run and not in the other"
     if not _same(first.result, second.result, pairs):
         return "the step returned something else"
-    leaves = [[id(leaf) for leaf, _ in trace.gradients] for trace in (first, second)]
-    if leaves[0] != leaves[1] or not _same(_last(first), _last(second), pairs):
+    if not _same(_by_leaf(first), _by_leaf(second), pairs):
         return "other tensors were given a gradient"
     return None
 
 
-def _last(trace: Trace) -> list:
-    return [value for _, value in trace.gradients]
+def _by_leaf(trace: Trace) -> dict[int, Value | None]:
+    return {id(leaf): value for leaf, value in trace.gradients}
 
 
 def _between_calls(one: Call, other: Call, pairs: dict[Value, Value]) -> str | None:

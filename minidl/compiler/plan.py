@@ -1,10 +1,10 @@
 """A plan: a trace as a short program of launches over memory that is there already.
 
-A call whose function is planned (see `minidl.kernels.launch`) is run once on the plan's own
-memory, and its launches are noted. They are what is repeated, with the very arrays. Only the
-step's inputs, and what is computed by calls as a whole, are other arrays in each repetition,
-and stand as variables in the program. Views of fixed memory are fixed themselves and cost
-nothing.
+A call whose function is planned (see `minidl.kernels.launch`) is gone through once on the
+plan's own memory, and its launches are noted. They are what is repeated, with the very arrays.
+Only the step's inputs, and what is computed by calls as a whole, are other arrays in each
+repetition, and stand as variables in the program. Views of fixed memory are fixed themselves
+and cost nothing.
 
 The trace is laid out twice: first to see which memory is needed from when to when, then on
 the memory that results.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -33,8 +33,9 @@ from minidl.compiler.program import (
     tuple_text,
 )
 from minidl.compiler.structure import leaves, mapped
-from minidl.compiler.trace import Call, Trace, Value
-from minidl.kernels.launch import noting
+from minidl.compiler.trace import Call, Trace, Value, layout_of
+from minidl.kernels.jit import Threaded
+from minidl.kernels.launch import Unplanned, launch, noting
 from minidl.kernels.packs import none_kept
 
 
@@ -49,7 +50,7 @@ class Plan:
     replay : function
         That function.
     observed : function
-        The same, which tells the thread's observer of the calls; launches tell by themselves.
+        The same, which tells the thread's observer of the calls, and its tape of the launches.
     memory : int
         The bytes that its arrays take.
     launches, calls : int
@@ -100,7 +101,7 @@ class _Layout:
         self.changing: dict[int, Value] = {}
         self.lines_of: dict[int, list[int]] = defaultdict(list)  # by memory's root
         self.launches = self.whole = 0
-        self.told: dict[str, Callable] = {}  # calls as a whole that tell the thread's observer
+        self.told: dict[str, Callable] = {}  # by name: what tells of itself when it is called
         self.arguments: dict[Value, str] = {}
         for value in trace.inputs:
             self._vary(value, "input")
@@ -121,30 +122,30 @@ class _Layout:
     # ----------------------------------------------------------------- calls
 
     def _write(self, call: Call) -> None:
-        if self._is_fixed_view(call):
-            self._fix(call, self._run(call))
-        elif not self._write_launches(call):
+        if not (self._fix_view(call) or self._write_launches(call)):
             self._write_whole(call)
 
-    def _is_fixed_view(self, call: Call) -> bool:
-        """Whether the call only looks at fixed memory in another way."""
-        if not getattr(call.function, "is_view", False):
+    def _fix_view(self, call: Call) -> bool:
+        """Run a call that only looks at fixed memory in another way; whether it is one."""
+        uses = list(call.uses())
+        if not getattr(call.function, "is_view", False) or any(v not in self.fixed for v in uses):
             return False
-        uses, makes = list(call.uses()), list(call.makes())
-        return all(value in self.fixed for value in uses) and all(
-            any(np.may_share_memory(made.array, used.array) for used in uses) for made in makes
-        )
+        result = self._run(call)
+        made = filter(is_array, leaves(result))
+        if not all(any(np.may_share_memory(a, self.fixed[v]) for v in uses) for a in made):
+            return False
+        self._fix(call, result)
+        return True
 
     def _write_launches(self, call: Call) -> bool:
-        """Run a planned call on the plan's memory and write its launches, if that can be."""
+        """Go through a planned call on the plan's memory and write its launches, if that can be."""
         if not self._may_launch(call):
             return False
-        mark = self.allocations.mark()
-        with noting(self.allocations.allocate) as notes:
+        mark, result = self.allocations.mark(), None
+        with noting(self.allocations.allocate, dry=True) as notes, suppress(Unplanned):
             result = self._run(call)
         texts = [self._launch_text(*launch) for launch in notes.launches]
-        own = all(self.allocations.owns(array) for array in leaves(result) if is_array(array))
-        if not (notes.complete and own) or None in texts:
+        if not (notes.complete and self._fits(call, result)) or None in texts:
             self.allocations.forget_since(mark)
             return False
         for text, (_, args) in zip(texts, notes.launches):
@@ -153,6 +154,14 @@ class _Layout:
         self.launched.add(call)
         self.launches += len(texts)
         return True
+
+    def _fits(self, call: Call, result: Any) -> bool:
+        """Whether a result lies in the plan's memory, and just as the recorded one lay."""
+        return all(
+            self.allocations.owns(array) and layout_of(array) == value.layout
+            for value, array in zip(leaves(call.result), leaves(result))
+            if is_array(array)
+        )
 
     def _may_launch(self, call: Call) -> bool:
         if self.decided is not None:
@@ -250,7 +259,10 @@ class _Layout:
         if not all(map(self._reachable, leaves(args))):
             return None
         texts = [self.program.text(arg, self._array_text, is_special_argument) for arg in args]
-        return f"{self.program.constant(function, name_of(function))}({', '.join(texts)})"
+        name = self.program.constant(function, name_of(function))
+        if not isinstance(function, Threaded):
+            self.told[name] = partial(launch, function)
+        return f"{name}({', '.join(texts)})"
 
     def _reachable(self, leaf: Any) -> bool:
         value = self.changing.get(id(root(leaf))) if is_array(leaf) else None

@@ -1,7 +1,8 @@
 """Recording: a run of the step is watched, and every computation noted with its arrays.
 
-An array is known by its identity. It is an argument of the step, or the result of a
-computation, or belongs to a tensor that was there before the run. Any other array was made
+An array is known by its identity, as long as it lives: the record keeps none alive, so a
+recorded run takes no more memory than another. It is an argument of the step, or the result of
+a computation, or belongs to a tensor that was there before the run. Any other array was made
 past the engine, of data of the host that the next run may not see again: an error.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -40,15 +42,16 @@ class Recorder(Observer):
     recording = True
 
     def __init__(self, inputs: list[Any]):
-        tensors = [t for t in gc.get_objects() if issubclass(type(t), TensorBase)]
         self.owners: dict[int, list] = defaultdict(list)
+        tensors = _tensors()
         for tensor in tensors:
-            if hasattr(tensor, "array"):
-                self.owners[id(tensor.array)].append(tensor)
-        self.leaves = [(t, t.grad) for t in tensors if isinstance(getattr(t, "place", None), Leaf)]
-        self.counted = [(t.version, t.version[0]) for t in tensors if hasattr(t, "version")]
-        self.trace = Trace([Value(tensor.array) for tensor in inputs])
-        self.known = {id(value.array): value for value in self.trace.inputs}
+            self.owners[id(tensor.array)].append(tensor)
+        self.leaves = [(t, t.grad) for t in tensors if isinstance(t.place, Leaf)]
+        self.counted = [(t.version, t.version[0]) for t in tensors]
+        self.given = [tensor.array for tensor in inputs]
+        self.trace = Trace(list(map(Value, self.given)))
+        self.known = dict(zip(map(id, self.given), self.trace.inputs))
+        self.watched: dict[int, weakref.ref] = {}
 
     # ----------------------------------------------------------------- what the engine tells
 
@@ -126,7 +129,17 @@ class Recorder(Observer):
         value = self.known.get(id(leaf))
         if value is None:
             value = self.known[id(leaf)] = Value(leaf, call)
+            if value.is_layout:
+                self._watch(leaf)
         return value
+
+    def _watch(self, array: Any) -> None:
+        """Forget the array's identity when it dies: another one may get it then."""
+
+        def forget(_: weakref.ref, key: int = id(array)) -> None:
+            del self.known[key], self.watched[key]
+
+        self.watched[id(array)] = weakref.ref(array, forget)
 
     # ----------------------------------------------------------------- the end
 
@@ -156,6 +169,19 @@ class Recorder(Observer):
                 "detach(), or run it under no_grad()"
             )
         return self._seen(leaf.array)
+
+
+def _tensors() -> list[Any]:
+    """All tensors that there are."""
+    kinds = _kinds(TensorBase)
+    # a class is known to its objects: to ask for those who refer to it is faster than to ask all
+    found = [t for t in gc.get_referrers(*kinds) if type(t) in kinds]
+    return [t for t in found if hasattr(t, "array") and hasattr(t, "place")]
+
+
+def _kinds(cls: type) -> set[type]:
+    """A class and all that inherit from it."""
+    return {cls}.union(*map(_kinds, cls.__subclasses__()))
 
 
 def _array_of(leaf: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from minidl.backend import device_of, is_array
 from minidl.compiler.structure import leaves
 
@@ -16,32 +18,52 @@ class Value:
     Attributes
     ----------
     array : array or int
-        What it was in this run.
+        What it was in this run, if it is kept. Of an array of the host that was not there before
+        only the layout is, and this is another one that has it, with arbitrary contents: a run
+        that is recorded frees its memory as ever.
+    layout : tuple
+        Shape, dtype, strides and device; of a number its type.
     call : Call or None
         What made it; None for an argument of the step and for memory that was there before.
     tensors : list of Tensor
         Whose memory it is, if it was there before.
     """
 
-    __slots__ = ("_layout", "array", "call", "tensors")
+    __slots__ = ("_array", "call", "layout", "tensors")
 
     def __init__(self, array: Any, call: Call | None = None, tensors: list | None = None):
-        self.array = array
+        self.layout = layout_of(array) if is_array(array) else (type(array),)
         self.call = call
         self.tensors = tensors or []
-        self._layout: tuple | None = None
+        self._array = array if self.tensors or type(array) is not np.ndarray else None
 
     @property
-    def layout(self) -> tuple:
-        """Shape, dtype, strides and device; of a number its type."""
-        if self._layout is not None:
-            return self._layout
-        return layout_of(self.array) if is_array(self.array) else (type(self.array),)
+    def array(self) -> Any:
+        if self._array is None:
+            self._array = _stand_in(*self.layout[:3])
+        return self._array
+
+    @property
+    def is_layout(self) -> bool:
+        """Whether the layout alone is kept."""
+        return self._array is None
 
     def forget(self) -> None:
         """Keep the layout alone, unless the memory is a tensor's."""
         if not self.tensors:
-            self._layout, self.array = self.layout, None
+            self._array = None
+
+
+def _stand_in(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> np.ndarray:
+    """An array of this layout that nobody has written to, so that the system lends it no memory."""
+    array = np.empty(shape, dtype)
+    if array.strides == strides:
+        return array
+    reaches = [stride * max(size - 1, 0) for size, stride in zip(shape, strides)]
+    before = -sum(reach for reach in reaches if reach < 0)
+    after = sum(reach for reach in reaches if reach > 0)
+    memory = np.empty(before + after + dtype.itemsize, np.uint8)
+    return np.ndarray(shape, dtype, memory, before, strides)
 
 
 def layout_of(array: Any) -> tuple:

@@ -25,7 +25,7 @@ import numba
 from numba.core import event
 from tqdm import tqdm
 
-from minidl.kernels.launch import tape
+from minidl.kernels.launch import noted, tape
 from minidl.kernels.share import ALONE, team
 
 # Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
@@ -128,11 +128,8 @@ class Threaded:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
         if tape.note is None:
             self.run(work, *args)
-            return
-        ended = tape.note(self, (work, *args))
-        self.run(work, *args)
-        if ended is not None:
-            ended()
+        else:
+            noted(self, (work, *args), self.run, (work, *args))
 
 
 def threaded(function: Callable) -> Threaded:

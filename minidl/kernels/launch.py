@@ -10,9 +10,10 @@ That is right for a kernel that keeps these rules, which it declares with ``@pla
 
 - it allocates with `empty`, and all that it writes, it writes in launches: compiled kernels,
   or any function of arrays that is called through `launch`, such as ``launch(np.copyto, a, b)``;
-- it makes an array contiguous with `contiguous`;
+- it makes an array contiguous with `contiguous`, and computes elementwise with `computed`;
 - which launches it makes, and with which numbers, depends on shapes, dtypes and options
-  alone, never on values.
+  alone, never on values. While a plan is laid out they are noted and not made, and its memory
+  holds nothing yet.
 
 A kernel that does not is called as a whole in every repetition.
 """
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import xp
+from minidl.backend import is_array, xp
 
 Allocate = Callable[[tuple[int, ...], Any, Any], Any]
 """Makes an array of a shape and dtype, on the device of another array."""
@@ -41,7 +42,18 @@ class _Tape(threading.local):
 
     note: Callable[[Callable, tuple], Callable[[], None] | None] | None = None
     allocate: Allocate | None = None
+    dry = False  # whether launches are noted and not made
     complete = True  # whether all kernels that ran were planned ones
+
+    def spoil(self) -> None:
+        """An unplanned kernel is about to run: `Unplanned` if there is nothing to run it on."""
+        self.complete = False
+        if self.dry:
+            raise Unplanned
+
+
+class Unplanned(Exception):
+    """A kernel cannot be planned, and cannot run either where launches are noted only."""
 
 
 tape = _Tape()
@@ -56,11 +68,14 @@ class Notes:
 
 
 @contextlib.contextmanager
-def noting(allocate: Allocate) -> Iterator[Notes]:
-    """Within the block, this thread's launches are noted and `empty` is ``allocate``."""
+def noting(allocate: Allocate, dry: bool = False) -> Iterator[Notes]:
+    """Within the block, this thread's launches are noted and `empty` is ``allocate``.
+
+    With ``dry`` they are not made. Then an unplanned kernel raises `Unplanned`.
+    """
     notes, previous = Notes(), vars(tape).copy()
     tape.note = lambda function, args: notes.launches.append((function, args))
-    tape.allocate, tape.complete = allocate, True
+    tape.allocate, tape.dry, tape.complete = allocate, dry, True
     try:
         yield notes
     finally:
@@ -82,8 +97,17 @@ def planned(kernel: Callable) -> Callable:
 
 def launch(function: Callable, *args: Any) -> None:
     """Call ``function``, which writes its results into some of ``args``."""
-    ended = None if tape.note is None else tape.note(function, args)
-    function(*args)
+    if tape.note is None:
+        function(*args)
+    else:
+        noted(function, args, function, args)
+
+
+def noted(function: Callable, args: tuple, run: Callable, run_args: tuple) -> None:
+    """Note the launch ``function(*args)``, and make it by ``run(*run_args)``."""
+    ended = tape.note(function, args)
+    if not tape.dry:
+        run(*run_args)
     if ended is not None:
         ended()
 
@@ -108,7 +132,30 @@ def contiguous(array: Any, dtype: Any = None) -> Any:
     return copy
 
 
+def computed(function: Callable, *operands: Any, into: Callable | None = None) -> Any:
+    """``function(*operands)``, a function of each element, as a launch if a plan is being made.
+
+    The launch is ``into(*operands, result)``; a universal function is its own ``into``.
+    """
+    if tape.allocate is None:
+        return function(*operands)
+    arrays = [operand for operand in operands if is_array(operand)]
+    if not arrays:
+        return function(*operands)
+    few = (xp(o).empty(0, o.dtype) if is_array(o) else o for o in operands)
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    result = empty(shape, function(*few).dtype, arrays[0])
+    launch(function if into is None else into, *operands, result)
+    return result
+
+
+def choose(condition: Any, first: Any, second: Any, result: Any) -> None:
+    """``result`` becomes ``where(condition, first, second)``."""
+    xp(result).copyto(result, second)
+    xp(result).copyto(result, first, where=condition)
+
+
 def unplanned(function: Callable, *args: Any) -> Any:
     """Call a function that keeps none of the rules: the kernel is then repeated as a whole."""
-    tape.complete = False
+    tape.spoil()
     return function(*args)

@@ -80,7 +80,7 @@ class Kernel:
         if isinstance(variant, str):
             variant = self.variants[active] = _imported(variant)
         if tape.note is not None and not getattr(variant, "planned", False):
-            tape.complete = False
+            tape.spoil()
         return variant(first, *args)
 
     def serving(self, place: Device) -> str:

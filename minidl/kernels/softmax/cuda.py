@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl.backend import xp
 from minidl.kernels.cuda import FLOATING, Source, ctype, packed
-from minidl.kernels.launch import contiguous, empty, planned
+from minidl.kernels.launch import computed, contiguous, empty, planned
 from minidl.kernels.softmax import reference
 
 _source = Source(__file__, "softmax.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])
@@ -127,7 +127,8 @@ def cross_entropy_grad(
     if x.dtype not in FLOATING or not x.size:
         how = labels, weight, smoothing, ignored, logsumexp, share
         return reference.cross_entropy_grad(g, x, *how)
-    g = reference.of_rows(g, share, len(x))
+    g = g if share is None else computed(xp(g).multiply, g, share)
+    g = reference.of_rows(g, None, len(x))
     one_for_all = g.strides == (0,)
     g = contiguous(g[:1] if one_for_all else g, x.dtype)
     dx = empty(x.shape, x.dtype, x)
