@@ -67,7 +67,7 @@ class Op:
         self.rules: list[Rule | None] = []
         self.wanted: list[int] = []
         self.each: Rule | None = None
-        self.arithmetic = False  # whether the rules hold for arrays, too
+        self.array_rules: Sequence[Callable | None] = ()
         self.quiet = getattr(forward, "quiet", False)
         self.kernel: Callable | None = None  # for all gradients at once
         self.plans: dict[int, Plan] = {}  # by the kinds of arguments
@@ -77,14 +77,20 @@ class Op:
         self.arity = None if variadic else len(self.names)
         self.defaults = tuple(p.default for p in parameters)
 
-    def vjp(self, *rules: Callable | None, arithmetic: bool = False) -> None:
+    def vjp(
+        self,
+        *rules: Callable | None,
+        arithmetic: bool = False,
+        arrays: Sequence[Callable | None] = (),
+    ) -> None:
         """Declare the rule of each leading argument; None where there is no gradient.
 
         ``rule(g, y, *arguments)`` is the product of ``g`` with the Jacobian in that argument.
-        ``arithmetic`` says that the rules use Python's ``+ - * /`` alone: they mean the same
-        for arrays of one dtype, and are given those when the gradient is not recorded.
+        ``arrays`` are the rules again, to the same bits, for arrays of one dtype: they are used
+        when the gradient is not recorded. ``arithmetic`` says that the rules use Python's
+        ``+ - * /`` alone, and so are these themselves.
         """
-        self.arithmetic = arithmetic
+        self.array_rules = rules if arithmetic else arrays
         self.rules = [Rule(rule) if rule else None for rule in rules]
         self.wanted = [i for i, rule in enumerate(rules) if rule]
         self.plans.clear()
@@ -245,7 +251,7 @@ class Op:
             return self.apply_rules(node, g, edges)
         if self.kernel is not None:
             return self.run_kernel(node, g, edges)
-        if self.arithmetic and mode.observer is None:
+        if self.array_rules and mode.observer is None:
             found = self.apply_rules_to_arrays(node, g, edges)
             if found is not None:
                 return found
@@ -272,7 +278,7 @@ class Op:
         loud = silence()
         try:
             for i, _ in edges:
-                found.append(self.rules[i].function(g, y, *arrays))
+                found.append(self.array_rules[i](g, y, *arrays))
             return found
         finally:
             restore(loud)

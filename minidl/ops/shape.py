@@ -57,7 +57,10 @@ def reshape(input, shape):
     return input.reshape(shape)
 
 
-reshape.vjp(lambda g, _y, _x, _shape: reshape(g, _x.shape))
+reshape.vjp(
+    lambda g, _y, _x, _shape: reshape(g, _x.shape),
+    arrays=[lambda g, _y, _x, _shape: g.reshape(_x.shape)],
+)
 
 
 @op(view=True)
@@ -69,7 +72,10 @@ def view(input, shape):
     return result
 
 
-view.vjp(lambda g, _y, _x, _shape: reshape(g, _x.shape))
+view.vjp(
+    lambda g, _y, _x, _shape: reshape(g, _x.shape),
+    arrays=[lambda g, _y, _x, _shape: g.reshape(_x.shape)],
+)
 
 
 def view_as(input: Any, other: Any) -> Any:
