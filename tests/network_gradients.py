@@ -18,9 +18,9 @@ def directional_difference(model, parameter, direction, pictures, labels, step=1
     at = parameter.array.copy()
     values = []
     for sign in (1, -1):
-        parameter.array[...] = at + sign * step * direction
+        parameter.copy_(at + sign * step * direction)
         values.append(loss_of(model, pictures, labels).item())
-    parameter.array[...] = at
+    parameter.copy_(at)
     return (values[0] - values[1]) / (2 * step)
 
 

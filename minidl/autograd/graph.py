@@ -40,7 +40,8 @@ class TensorBase:
     Attributes
     ----------
     array : ndarray
-        The values.
+        The values. They are changed by the tensor's methods, which count changes; what writes
+        into the array itself goes unnoticed by whoever has saved or packed it.
     place : Leaf, Node, Output or None
         Its place in the graph: the node whose result it is, or one of several results. A leaf
         that requires a gradient has a `Leaf`; a tensor that requires none has no place.
