@@ -77,7 +77,7 @@ def _same(a: Any, b: Any, pairs: dict[Value, Value]) -> bool:
     if is_array(a) and is_array(b):
         return layout_of(a) == layout_of(b) and np.array_equal(a, b)
     try:
-        return bool(a == b)
+        return bool(a == b) or bool(a != a and b != b)  # NaN is the same constant each time
     except (TypeError, ValueError, RuntimeError):
         return False
 

@@ -93,6 +93,10 @@ def test_zero_and_minus_zero_are_two_constants():
     repeated(step, lambda i: minidl.zeros(*SHAPE) if i % 2 else -minidl.zeros(*SHAPE))
 
 
+def test_nan_is_a_constant_like_any_other():
+    repeated(lambda x: (x * float("nan") + float("nan"),), numbers)
+
+
 def test_single_numbers_in_tensors_may_change():
     step = repeated(lambda x, w: ((x * w + w).neg(),), numbers, lambda i: minidl.tensor(0.3 * i))
     assert chain_launches(step) == 1
