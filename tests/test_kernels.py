@@ -124,8 +124,11 @@ class Build:
 @pytest.fixture
 def kernel(monkeypatch):
     monkeypatch.setattr(jit, "THREAD_WORK", 200_000)  # as on a machine with several cores
+    builds = {"serial": Build(), "parallel": Build()}
+    monkeypatch.setattr(jit, "jit", lambda function: builds["serial"])
+    monkeypatch.setattr(jit, "parallel_jit", lambda function: builds["parallel"])
     kernel = jit.threaded(lambda: None)
-    kernel.serial, kernel.parallel = Build(), Build()
+    vars(kernel).update(builds)
     return kernel
 
 
