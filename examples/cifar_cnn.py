@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-import minidl
+from minidl.cli.options import device, positive
 from minidl.recipes import (
     RECIPES,
     DataError,
@@ -83,12 +83,6 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-    def positive(text: str) -> int:
-        if not text.isdigit() or int(text) == 0:
-            raise argparse.ArgumentTypeError(f"wants a positive whole number, got {text!r}")
-        return int(text)
-
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="article", help="default: %(default)s")
     add(
@@ -96,7 +90,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--epochs", type=positive, metavar="N", help="default: the recipe's")
     add("--batch-size", type=positive, metavar="N", help="default: the recipe's")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or emulator; %(default)s: a GPU")
+    add(
+        "--device",
+        type=device,
+        default="auto",
+        help="auto, cpu, cuda, cuda:1 or emulator; %(default)s: a GPU",
+    )
     add("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     add("--limit-train", type=positive, metavar="N", help="train on the first N pictures only")
     add("--limit-test", type=positive, metavar="N", help="test on the first N pictures only")
@@ -106,18 +105,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.resume and args.checkpoint is None:
         parser.error("--resume needs --checkpoint DIR, the folder of the run to continue")
-    try:
-        args.device = chosen_device(args.device)
-    except (ValueError, minidl.CudaUnavailable) as error:
-        parser.error(str(error))
     return args
-
-
-def chosen_device(name: str) -> minidl.Device:
-    """The device called ``name``, on which something was put to see that it is there."""
-    if name == "auto":
-        return minidl.accelerator.current_accelerator() or minidl.device("cpu")
-    return minidl.zeros(1, device=name).device
 
 
 def train(args: argparse.Namespace) -> int:

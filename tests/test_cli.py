@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tiny_data import CLASSES, tiny_cifar10
 
 import minidl
 from minidl.cli import main
@@ -12,22 +13,11 @@ from minidl.recipes import RECIPES, classifier_of, load_model
 
 Image = pytest.importorskip("PIL.Image")
 
-CLASSES = [f"class{i}" for i in range(10)]
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with a tiny CIFAR-10 in the official binary layout."""
-    root = tmp_path_factory.mktemp("data")
-    folder = root / "cifar-10-batches-bin"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
-        records = rng.integers(0, 256, (20, 3073), np.uint8)
-        records[:, 0] %= 10
-        (folder / f"{name}.bin").write_bytes(records.tobytes())
-    (folder / "batches.meta.txt").write_text("\n".join(CLASSES) + "\n")
-    return root
+    """A folder with a tiny CIFAR-10."""
+    return tiny_cifar10(tmp_path_factory.mktemp("data"), per_file=20)
 
 
 @pytest.fixture(scope="module")

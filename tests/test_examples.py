@@ -14,6 +14,7 @@ from pathlib import Path
 import cifar_cnn
 import numpy as np
 import pytest
+from tiny_data import tiny_cifar10
 
 import minidl
 from minidl import emulator
@@ -31,17 +32,8 @@ EAGER = (
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with a tiny CIFAR-10 in the official binary layout."""
-    root = tmp_path_factory.mktemp("data")
-    folder = root / "cifar-10-batches-bin"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
-        records = rng.integers(0, 256, (60, 3073), np.uint8)
-        records[:, 0] %= 10
-        (folder / f"{name}.bin").write_bytes(records.tobytes())
-    (folder / "batches.meta.txt").write_text("\n".join(f"class{i}" for i in range(10)) + "\n")
-    return root
+    """A folder with a tiny CIFAR-10."""
+    return tiny_cifar10(tmp_path_factory.mktemp("data"), per_file=60)
 
 
 def run(*options, code=None):

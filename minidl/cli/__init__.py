@@ -1,3 +1,3 @@
-"""The command ``minidl``: train, look at, compress and serve models from a shell."""
+"""The command ``minidl``: train models, look at them and measure them from a shell."""
 
 from minidl.cli.main import main

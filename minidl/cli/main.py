@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
     top = argparse.ArgumentParser(
         prog="minidl",
-        description="Train, look at, compress and serve small networks for pictures.",
+        description="Train small networks for pictures, look at them and measure them.",
         epilog="`minidl COMMAND --help` shows examples of each command.",
     )
     top.add_argument("--version", action="version", version=f"minidl {minidl.__version__}")

@@ -32,6 +32,7 @@ def relu(input):
 @op
 @planned
 def relu_grad(g, y):
+    """The gradient of `relu`, whose result ``y`` has the shape of ``g``: 0 where y <= 0, else g."""
     return kernels.relu_grad(g, y)
 
 

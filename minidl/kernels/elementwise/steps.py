@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Compiled kernels hold these numbers, and their cache does not look into this file: clear it after
+# a change here.
 OPERATIONS = ("add", "sub", "mul", "div", "neg", "square", "sqrt", "abs", "relu", "relu_grad")
 """Their names; all are one correctly rounded operation or a choice, the same everywhere."""
 
