@@ -29,7 +29,7 @@ def device(text: str) -> minidl.Device:
 
 def add_model(command: argparse.ArgumentParser) -> None:
     """The model that a command is about."""
-    command.add_argument("model", type=Path, help="a file that `minidl train` has written")
+    command.add_argument("model", type=Path, help="a file of `minidl train`, or an ONNX file")
 
 
 def add_data(command: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import minidl
+import minidl.onnx
 from minidl import nn
 from minidl.recipes.recipe import RECIPES, Recipe
 from minidl.serialization import CheckpointError
@@ -66,6 +67,14 @@ class Classifier:
         with minidl.no_grad():
             return self.network(inputs).softmax(1).cpu().numpy()
 
+    def export(self, path: str | os.PathLike) -> None:
+        """Write an ONNX file that `load_model` reads, atomically; see `minidl.onnx.export`."""
+        metadata = minidl.onnx.Metadata(
+            self.classes, list(self.mean), list(self.std), results=self.results
+        )
+        example = minidl.zeros(1, *self.input_shape)
+        minidl.onnx.export(self.network, example, path, output_names=["logits"], metadata=metadata)
+
     def save(self, path: str | os.PathLike) -> None:
         """Write a file that `load_model` reads, atomically.
 
@@ -90,7 +99,13 @@ class Classifier:
 
 
 def load_model(path: str | os.PathLike) -> Classifier:
-    """The classifier in a file; CheckpointError if there is none in it, OSError if no file."""
+    """The classifier in a file; CheckpointError if there is none in it, OSError if no file.
+
+    The file is one that `Classifier.save` or, if its name ends with ".onnx", `Classifier.export`
+    or another program has written.
+    """
+    if os.fspath(path).endswith(".onnx"):
+        return _from_onnx(path)
     content = minidl.load(path)
     if not isinstance(content, dict) or content.get("kind") != _KIND or set(content) != _KEYS:
         raise CheckpointError(f"{os.fspath(path)} holds no model that `minidl train` has saved")
@@ -103,6 +118,32 @@ def load_model(path: str | os.PathLike) -> Classifier:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
     facts = {key: content[key] for key in _KEYS - {"kind", "network"}}
     return Classifier(network.eval(), **facts)
+
+
+def _from_onnx(path: str | os.PathLike) -> Classifier:
+    """A network with one input of pictures and one row of logits for each."""
+    try:
+        network = minidl.onnx.load(path)
+        (shape,) = network.input_shapes
+        channels, height, width = shape[1:]
+        with minidl.no_grad():
+            logits = network(minidl.zeros(1, channels, height, width))
+        rows, count = logits.shape
+    except minidl.onnx.OnnxError as error:
+        raise CheckpointError(str(error)) from error
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        raise CheckpointError(
+            f"{os.fspath(path)}: no network from pictures of one size, (N, C, H, W), to logits "
+            f"(N, classes): {error}"
+        ) from error
+    known = network.metadata
+    classes = known.classes or [f"class {i}" for i in range(count)]
+    mean, std = known.mean or [0.0] * channels, known.std or [1.0] * channels
+    if rows != 1 or len(classes) != count or not len(mean) == len(std) == channels:
+        raise CheckpointError(f"{os.fspath(path)}: its metadata do not fit its inputs and outputs")
+    return Classifier(
+        network, classes, tuple(mean), tuple(std), (channels, height, width), "", known.results
+    )
 
 
 def classifier_of(recipe: Recipe, network: nn.Module, classes: list[str]) -> Classifier:
