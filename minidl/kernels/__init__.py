@@ -36,6 +36,7 @@ from minidl.kernels.pool import (
     max_pool2d_gather,
     max_pool2d_scatter,
 )
+from minidl.kernels.quantized import dequantize, quantize, quantized_conv2d, quantized_linear
 from minidl.kernels.random import philox
 from minidl.kernels.reduce import reduce_max, reduce_mean, reduce_min, reduce_sum
 from minidl.kernels.registry import Kernel, active_sets, kernels, table, use_kernels

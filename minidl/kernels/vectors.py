@@ -67,10 +67,10 @@ class Memory:
     def splat(self, index):
         """A vector that holds the number at ``index`` everywhere."""
         number = self.builder.load(self.builder.gep(self.data, [index]))
-        return _everywhere(self.builder, number, self.vector)
+        return everywhere(self.builder, number, self.vector)
 
 
-def _everywhere(builder, number, vector):
+def everywhere(builder, number, vector):
     undefined, integer = ir.Constant(vector, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(undefined, number, integer(0))
     return builder.shuffle_vector(
@@ -132,7 +132,7 @@ def splat(_typing, number):
     """A vector that holds ``number`` everywhere."""
 
     def generate(context, builder, signature, args):
-        return _everywhere(builder, args[0], context.get_value_type(signature.return_type))
+        return everywhere(builder, args[0], context.get_value_type(signature.return_type))
 
     return Vector(number)(number), generate
 

@@ -77,13 +77,13 @@ class _Conv(Module):
         """Draw the initial values anew."""
         init.default_(self.weight, self.bias)
 
-    def _convolved(self, convolution: Any, input: Tensor) -> Tensor:
+    def _convolved(self, convolution: Any, input: Tensor, weight: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
             input = ops.pad(input, self._padding_at_ends(), mode=self.padding_mode)
             padding = 0
         return convolution(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+            input, weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
     def _padding_at_ends(self) -> list[int]:
@@ -132,7 +132,7 @@ class Conv1d(_Conv):
     dims = 1
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._convolved(ops.conv1d, input)
+        return self._convolved(ops.conv1d, input, self.weight)
 
 
 class Conv2d(_Conv):
@@ -163,7 +163,7 @@ class Conv2d(_Conv):
     dims = 2
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._convolved(ops.conv2d, input)
+        return self._convolved(ops.conv2d, input, self.weight)
 
 
 class ConvTranspose2d(_Conv):

@@ -91,6 +91,8 @@ from minidl.ops.loss import (
 from minidl.ops.norm import batch_norm, group_norm, layer_norm
 from minidl.ops.pad import pad
 from minidl.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from minidl.ops.quantize import dequantize, fake_quantize, quantize
+from minidl.ops.quantized import quantized_conv2d, quantized_linear
 from minidl.ops.reduce import (
     all,
     amax,

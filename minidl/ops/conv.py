@@ -37,7 +37,7 @@ from minidl.ops.shape import reshape, squeeze, unsqueeze
 def _conv2d(input, weight, bias, stride, padding, dilation, groups):
     """The convolution; ``padding`` is (top, bottom, left, right), < 0 cuts off."""
     _check(input, weight, bias, groups)
-    _check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
+    check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
     return kernels.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -60,7 +60,7 @@ def _conv2d_weight_grad(grad, input, shape, stride, padding, dilation, groups):
 def _rectified_conv2d(input, weight, bias, stride, padding, dilation, groups):
     """relu of the convolution in one kernel; `_rectified` is to take it and see to the gradient."""
     _check(input, weight, bias, groups)
-    _check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
+    check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
     return kernels.conv2d(input, weight, bias, stride, padding, dilation, groups, True)
 
 
@@ -173,7 +173,7 @@ def _batched(
     """``op`` with numbers as pairs, on a batch of one picture if there is no batch."""
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     _check_dims(name, input, weight, 2)
-    padding = _padding(padding, weight.shape[2:], stride, dilation)
+    padding = padding_at_ends(padding, weight.shape[2:], stride, dilation)
     if not is_grad_enabled() and type(getattr(weight, "array", None)) is np.ndarray:
         watch(weight.array, weight.version)
     if input.ndim == 3:
@@ -297,7 +297,7 @@ def conv_transpose1d(
 # --------------------------------------------------------------------------- arguments
 
 
-def _padding(padding: Sizes | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple:
+def padding_at_ends(padding: Sizes | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple:
     """The padding as (top, bottom, left, right)."""
     if padding == "valid":
         return 0, 0, 0, 0
@@ -322,6 +322,12 @@ def _check_dims(name: str, input: Any, weight: Any, dims: int) -> None:
 
 def _check(input: Any, weight: Any, bias: Any, groups: int) -> None:
     """ValueError or TypeError if the operands do not fit each other."""
+    check_groups(input, weight, groups)
+    _check_bias_and_dtypes(input, weight, bias, weight.shape[0])
+
+
+def check_groups(input: Any, weight: Any, groups: int) -> None:
+    """ValueError unless the channels fit each other and the groups."""
     if groups < 1 or weight.shape[0] % groups:
         raise ValueError(f"groups={groups} does not divide the {weight.shape[0]} filters")
     if input.shape[1] != weight.shape[1] * groups:
@@ -331,7 +337,6 @@ def _check(input: Any, weight: Any, bias: Any, groups: int) -> None:
         )
     if not all(weight.shape):
         raise ValueError("the weight is empty")
-    _check_bias_and_dtypes(input, weight, bias, weight.shape[0])
 
 
 def _check_bias_and_dtypes(input: Any, weight: Any, bias: Any, filters: int) -> None:
@@ -345,7 +350,8 @@ def _check_bias_and_dtypes(input: Any, weight: Any, bias: Any, filters: int) -> 
         )
 
 
-def _check_fits(size: tuple, kernel: tuple, padding: tuple, dilation: Pair) -> None:
+def check_fits(size: tuple, kernel: tuple, padding: tuple, dilation: Pair) -> None:
+    """ValueError unless the filter fits into the padded picture."""
     room = size[0] + padding[0] + padding[1], size[1] + padding[2] + padding[3]
     span = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel))
     if span[0] > room[0] or span[1] > room[1]:

@@ -68,9 +68,9 @@ def _correlate(
 ) -> None:
     """Launch `minidl.kernels.conv.flat.correlate`."""
     _, padding, _, groups = how
-    x, padding = _cropped(x, padding)
+    x, padding = cropped(x, padding)
     bias = np.zeros(len(w), x.dtype) if bias is None else contiguous(bias)
-    grid = _grid(x.shape, size, (how[0], padding, *how[2:]))
+    grid = grid_of(x.shape, size, (how[0], padding, *how[2:]))
     work = len(x) * size[0] * size[1] * w.size // SIMD
     w = contiguous(w)
     planes = flat.planes_of(len(w) // groups) * groups
@@ -119,8 +119,8 @@ def conv2d_weight_grad(
 ) -> np.ndarray:
     """See `minidl.kernels.conv.reference.conv2d_weight_grad`."""
     stride, padding, dilation, groups = how
-    x, padding = _cropped(x, padding)
-    grid = _grid(x.shape, g.shape[2:], (stride, padding, dilation, groups))
+    x, padding = cropped(x, padding)
+    grid = grid_of(x.shape, g.shape[2:], (stride, padding, dilation, groups))
     per_group = weight_shape[0] // groups
     taps = math.prod(weight_shape[1:])
     filters, padded_taps = _up(per_group, BLOCK) * groups, _up(taps, TAPS)
@@ -158,7 +158,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return array
 
 
-def _cropped(x: np.ndarray, padding: Padding) -> tuple[np.ndarray, Padding]:
+def cropped(x: np.ndarray, padding: Padding) -> tuple[np.ndarray, Padding]:
     """x without the rows and columns that a negative padding cuts off, in row-major order."""
     if min(padding) < 0:
         top, bottom, left, right = (max(-p, 0) for p in padding)
@@ -168,7 +168,7 @@ def _cropped(x: np.ndarray, padding: Padding) -> tuple[np.ndarray, Padding]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _grid(shape: tuple[int, ...], size: tuple[int, ...], how: How) -> Grid:
+def grid_of(shape: tuple[int, ...], size: tuple[int, ...], how: How) -> Grid:
     """The layout for pictures of ``shape`` whose results have ``size``."""
     stride, (top, bottom, left, right), dilation, _ = how
     rows = _line(shape[2], size[0], stride[0], top, bottom)
