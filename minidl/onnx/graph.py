@@ -42,7 +42,7 @@ class Graph:
     def write(self, outputs: Sequence[str]) -> None:
         """Write all that the recording's results need; they get these names."""
         for value, name in zip(self.recording.outputs, outputs):
-            self.nodes.append(helper.make_node("Identity", [self.operand(value)], [name], name))
+            self.nodes.append(helper.make_node("Identity", [self.operand(value)], [name]))
         for call in reversed(self.recording.calls):
             if not self.needed.isdisjoint(call.makes()):
                 self.write_call(call)
@@ -69,7 +69,7 @@ class Graph:
         operands = [self.operand(each) for each in inputs]
         while operands and not operands[-1]:
             operands.pop()
-        self.written.append(helper.make_node(kind, operands, [name], name, **attributes))
+        self.written.append(helper.make_node(kind, operands, [name], **attributes))
         return name
 
     def fresh(self) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 
 from minidl.nn import Parameter
 from minidl.onnx.errors import OnnxError, UnsupportedOperator
+from minidl.onnx.integers import with_layers_of_integers
 from minidl.onnx.metadata import from_properties
 from minidl.onnx.module import OnnxModule, Step
-from minidl.onnx.node import Node
+from minidl.onnx.node import Node, name_of
 from minidl.onnx.package import checker, numpy_helper, onnx, require_onnx
 from minidl.onnx.registry import readers
 from minidl.ops import from_numpy
@@ -99,11 +100,14 @@ class _Loader:
         self.constants = {t.name: _array(t) for t in self.graph.initializer}
         self.slots: dict[str, int] = {}
         self.read_inputs()
-        nodes = [self.node(each) for each in self.graph.node if not self.is_constant(each)]
+        protos = [each for each in self.graph.node if not self.is_constant(each)]
+        outputs = [output.name for output in self.graph.output]
+        protos = with_layers_of_integers(protos, self.constants, outputs)
+        nodes = [self.node(each) for each in protos]
         steps = [self.step(*each) for each in nodes]
-        results = [self.slot(output.name) for output in self.graph.output]
+        results = [self.slot(name) for name in outputs]
         self.own_tensors(nodes)
-        self.module.output_names = [output.name for output in self.graph.output]
+        self.module.output_names = outputs
         self.module.plan(_freed(steps, results), results, len(self.slots))
 
     def slot(self, name: str) -> int:
@@ -134,7 +138,7 @@ class _Loader:
         reader = readers.get(kind)
         if reader is None:
             raise UnsupportedOperator(
-                f"node {kind} ({proto.name or 'without a name'}): minidl reads no such operator"
+                f"node {kind} ({name_of(proto)}): minidl reads no such operator"
             )
         node = Node(proto, self.constants, self.module)
         try:

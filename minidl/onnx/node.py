@@ -12,6 +12,11 @@ from minidl.onnx.package import helper
 _REQUIRED = object()
 
 
+def name_of(proto: Any) -> str:
+    """What a message calls a node: its name, or without one that of its first output."""
+    return proto.name or next(iter(proto.output), "without a name")
+
+
 class Node:
     """A node, its attributes, and those of its inputs that are constant.
 
@@ -20,7 +25,7 @@ class Node:
     """
 
     def __init__(self, proto: Any, constants: dict[str, np.ndarray], module: Any):
-        self.kind, self.name = proto.op_type, proto.name or "without a name"
+        self.kind, self.name = proto.op_type, name_of(proto)
         self.inputs, self.outputs = list(proto.input), list(proto.output)
         self.module = module
         self.constants = constants
@@ -57,6 +62,18 @@ class Node:
         if array.dtype.kind not in "iu":
             raise self.refused(f"its input {i} is {array.dtype}, not integers")
         return array.ravel().tolist()
+
+    def sides(self, dims: int) -> tuple[list[int], list[int]]:
+        """What its pads add before and after each of ``dims`` dimensions."""
+        auto = self.attribute("auto_pad", "NOTSET")
+        pads = self.attribute("pads", [0] * 2 * dims)
+        if auto == "VALID":
+            pads = [0] * 2 * dims
+        elif auto != "NOTSET":
+            raise self.refused(f"auto_pad {auto} is not supported")
+        if len(pads) != 2 * dims or min(pads) < 0:
+            raise self.refused(f"its pads are {pads}")
+        return pads[:dims], pads[dims:]
 
     def passed(self) -> list[str]:
         """The names of the inputs that are passed on, "" for none."""

@@ -3,6 +3,9 @@ read back."""
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
 import pytest
 from exported import Calls, check, floats
 
@@ -14,6 +17,19 @@ from minidl.ops.activation import _softplus
 from minidl.ops.norm import _scale_shift
 
 PICTURES = (2, 4, 6, 7)
+
+
+@functools.cache
+def _bytes(*shape):
+    """An int8 tensor, one for each shape: a step may not make it anew."""
+    numbers = np.random.default_rng(0).integers(-128, 128, shape)
+    return minidl.tensor(numbers.astype(np.int8))
+
+
+def _there_and_back(x, scale):
+    zero_point = (0.0 * scale).to(minidl.int8)
+    return ops.dequantize(ops.quantize(x, scale, zero_point, 1), scale, zero_point, 1)
+
 
 # operator -> (name of the case, function, shapes of inputs, shapes of parameters)
 CASES = {
@@ -71,6 +87,31 @@ CASES = {
         ("softplus", lambda x: F.softplus(x, 2.0), [PICTURES], []),
         ("bias", lambda x, b: F.bias_activation(x, b, "tanh"), [PICTURES], [(4,)]),
         ("bias_sigmoid", lambda x, b: F.bias_activation(x, b, "sigmoid"), [PICTURES], [(4,)]),
+    ],
+    "quantize": [("", lambda x: ops.quantize(x, 0.1, 3), [(2, 3)], [])],
+    "dequantize": [
+        ("", lambda x: ops.dequantize(ops.quantize(x, 0.1, 3), 0.1, 3), [(2, 3)], []),
+        ("axis", lambda x, s: _there_and_back(x, s * s + 0.1), [(2, 3)], [(3,)]),
+    ],
+    "there_and_back": [("", lambda x: ops.fake_quantize(x, 0.1, -5), [(2, 3)], [])],
+    "with_values": [("", lambda x: ops.fake_quantize(x, 0.1, -5) + 1, [(2, 3)], [])],
+    "quantized_conv2d": [
+        (
+            "",
+            lambda x: ops.quantized_conv2d(x, 0.1, -5, _bytes(6, 2, 3, 2), 0.25, None, 2, 1, 1, 2),
+            [PICTURES],
+            [],
+        ),
+        (
+            "channels",
+            lambda x, s: ops.quantized_conv2d(x, 0.1, 3, _bytes(3, 4, 2, 2), s, s),
+            [PICTURES],
+            [(3,)],
+        ),
+    ],
+    "quantized_linear": [
+        ("", lambda x, s: ops.quantized_linear(x, 0.1, 3, _bytes(5, 3), s, s), [(2, 3)], [(5,)]),
+        ("rows", lambda x: ops.quantized_linear(x, 0.1, 3, _bytes(5, 3), 0.5), [(2, 4, 3)], []),
     ],
     "softmax": [("", lambda x: F.softmax(x, 1), [(2, 3)], [])],
     "log_softmax": [("", lambda x: F.log_softmax(x, -1), [(2, 3, 4)], [])],

@@ -89,11 +89,11 @@ def _replaced(
     model = copy.deepcopy(model)
     if isinstance(model, kinds):
         return replace(model)
-    made: dict[int, nn.Module] = {}
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, kinds):
-                if id(child) not in made:
-                    made[id(child)] = replace(child)
-                setattr(module, name, made[id(child)])
+    made: dict[int, nn.Module] = {}  # one that is used twice stays one
+    for path, module in list(model.named_modules(remove_duplicate=False)):
+        if isinstance(module, kinds):
+            owner, _, name = path.rpartition(".")
+            if id(module) not in made:
+                made[id(module)] = replace(module)
+            setattr(model.get_submodule(owner), name, made[id(module)])
     return model

@@ -64,7 +64,8 @@ def observed(layer: nn.Conv2d | nn.Linear, config: QConfig, rounding: bool) -> n
     """The layer with observers; it shares its parameters."""
     kind = ObservedConv2d if isinstance(layer, nn.Conv2d) else ObservedLinear
     made = _like(layer, kind)
-    made.weight, made.bias = layer.weight, layer.bias
+    made.register_parameter("weight", layer.weight)
+    made.register_parameter("bias", layer.bias)
     made.input_quantizer = FakeQuantize(config.activation, rounding)
     made.weight_quantizer = FakeQuantize(config.weight, rounding)
     return made

@@ -79,7 +79,7 @@ def qparams(least: Tensor, most: Tensor, symmetric: bool) -> tuple[Tensor, Tenso
     usable = ops.logical_and(extent > 0, extent < _INFINITY)
     scale = ops.where(usable, extent, 1.0)
     if symmetric:
-        return scale, ops.zeros_like(scale).to(minidl.int8)
+        return scale, (0.0 * scale).to(minidl.int8)
     zero_point = ops.where(usable, (-128.0 - least / scale).round(), 0.0)
     return scale, zero_point.clamp(-128, 127).to(minidl.int8)
 

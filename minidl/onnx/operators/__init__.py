@@ -10,6 +10,7 @@ from minidl.onnx.operators import (
     linear,
     norm,
     pool,
+    quantize,
     reduce,
     shape,
     softmax,

@@ -7,30 +7,35 @@ from minidl.onnx.registry import reads, writes
 
 
 def _attributes(weight_shape, stride, dilation, groups):
+    """Those that are not ONNX's defaults."""
+    plain = (1, 1)
     return {
         "kernel_shape": weight_shape[2:],
-        "strides": stride,
-        "dilations": dilation,
-        "group": groups,
+        "strides": None if tuple(stride) == plain else stride,
+        "dilations": None if tuple(dilation) == plain else dilation,
+        "group": None if groups == 1 else groups,
     }
 
 
 @writes("conv2d")
 def _(graph, y, x, weight, bias, stride, padding, dilation, groups):
-    _write_conv(graph, y, x, weight, bias, stride, padding, dilation, groups)
+    how = bias, stride, padding, dilation, groups
+    write_conv(graph, y, x, weight, graph.shape(weight), *how)
 
 
 @writes("rectified_conv2d")
-def _(graph, y, *args):
-    graph.add("Relu", [_write_conv(graph, None, *args)], y)
+def _(graph, y, x, weight, *how):
+    graph.add("Relu", [write_conv(graph, None, x, weight, graph.shape(weight), *how)], y)
 
 
-def _write_conv(graph, y, x, weight, bias, stride, padding, dilation, groups):
+def write_conv(graph, y, x, weight, shape, bias, stride, padding, dilation, groups):
+    """A Conv node with a weight of this shape; the name of its output."""
     top, bottom, left, right = padding
     if min(padding) < 0:
         raise graph.refused("a negative padding is one that Conv has not")
-    how = _attributes(graph.shape(weight), stride, dilation, groups)
-    return graph.add("Conv", [x, weight, bias], y, pads=[top, left, bottom, right], **how)
+    pads = [top, left, bottom, right] if any(padding) else None
+    how = _attributes(shape, stride, dilation, groups)
+    return graph.add("Conv", [x, weight, bias], y, pads=pads, **how)
 
 
 @writes("conv2d_input_grad")
@@ -48,63 +53,51 @@ def _(graph, y, x, weight, shape, stride, padding, dilation, groups):
     graph.add("ConvTranspose", [x, weight], y, pads=edges * 2, output_padding=more, **how)
 
 
-def sides(node, dims):
-    """What is added before and after each dimension; OnnxError for what depends on the input."""
-    auto = node.attribute("auto_pad", "NOTSET")
-    pads = node.attribute("pads", [0] * 2 * dims)
-    if auto == "VALID":
-        pads = [0] * 2 * dims
-    elif auto != "NOTSET":
-        raise node.refused(f"auto_pad {auto} is not supported")
-    if len(pads) != 2 * dims or min(pads) < 0:
-        raise node.refused(f"its pads are {pads}")
-    return pads[:dims], pads[dims:]
-
-
 def around(before, after):
     """The widths that `ops.pad` takes."""
     return [width for pair in reversed(list(zip(before, after))) for width in pair]
 
 
-def _geometry(node):
+def geometry(node):
     """The number of dimensions, and strides, dilations and groups."""
     kernel = node.attribute("kernel_shape", None)
-    strides = node.attribute("strides", None)
-    dims = len(kernel or strides or node.constants[node.inputs[1]].shape[2:])
+    if kernel is None and node.inputs[1] in node.constants:
+        kernel = node.constants[node.inputs[1]].shape[2:]
+    dims = len(kernel or ())
     if dims not in (1, 2):
-        raise node.refused(f"of {dims} dimensions; 1 and 2 are supported")
-    strides = tuple(strides or [1] * dims)
-    return dims, strides, tuple(node.attribute("dilations", [1] * dims)), node.attribute("group", 1)
+        raise node.refused(f"of {dims} dimensions; 1 and 2 are supported, with kernel_shape given")
+    strides, dilations = (node.attribute(name, [1] * dims) for name in ("strides", "dilations"))
+    return dims, tuple(strides), tuple(dilations), node.attribute("group", 1)
 
 
-def _single(sizes):
+def single(sizes):
     """Sizes as `ops.conv1d` and `ops.conv2d` take them."""
     return sizes[0] if len(sizes) == 1 else tuple(sizes)
 
 
 @reads("Conv")
 def _(node):
-    dims, strides, dilations, groups = _geometry(node)
-    before, after = sides(node, dims)
+    dims, strides, dilations, groups = geometry(node)
+    before, after = node.sides(dims)
     function = ops.conv1d if dims == 1 else ops.conv2d
-    padding = _single(before) if before == after else 0
+    padding = single(before) if before == after else 0
 
     def conv(x, weight, bias=None):
         if before != after:
             x = ops.pad(x, around(before, after))
-        return function(x, weight, bias, _single(strides), padding, _single(dilations), groups)
+        return function(x, weight, bias, single(strides), padding, single(dilations), groups)
 
     return conv
 
 
 @reads("ConvTranspose")
 def _(node):
-    dims, strides, dilations, groups = _geometry(node)
-    before, after = sides(node, dims)
+    dims, strides, dilations, groups = geometry(node)
+    before, after = node.sides(dims)
     extra = node.attribute("output_padding", [0] * dims)
     if before != after:
         raise node.refused("pads that differ at both ends are not supported")
     function = ops.conv_transpose1d if dims == 1 else ops.conv_transpose2d
-    how = map(_single, (strides, before, extra))
-    args = (*how, groups, _single(dilations))
+    how = map(single, (strides, before, extra))
+    args = (*how, groups, single(dilations))
     return lambda x, weight, bias=None: function(x, weight, bias, *args)

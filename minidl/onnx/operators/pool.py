@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from minidl import ops
-from minidl.onnx.operators.conv import around, sides
+from minidl.onnx.operators.conv import around
 from minidl.onnx.registry import reads, writes
 
 
@@ -143,4 +143,4 @@ def _window(node):
     if len(kernel) != 2:
         raise node.refused(f"of {len(kernel)} dimensions; 2 are supported")
     stride = tuple(node.attribute("strides", [1, 1]))
-    return kernel, stride, *map(tuple, sides(node, len(kernel)))
+    return kernel, stride, *map(tuple, node.sides(len(kernel)))
