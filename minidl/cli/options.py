@@ -17,6 +17,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number above 0 and up to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"wants a number above 0 and up to 1, got {text!r}")
+    return value
+
+
 def device(text: str) -> minidl.Device:
     """A device, on which something was put to see that it is there; "auto" is a GPU if any."""
     try:

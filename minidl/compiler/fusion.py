@@ -22,7 +22,13 @@ from minidl.kernels.launch import Unplanned, noting, planned
 
 def fuse(trace: Trace) -> None:
     """Apply all rules to the calls of ``trace``."""
-    for rule in (_moved_copies, _pooled_convolutions, _rectified_linears, fuse_chains):
+    for rule in (
+        _moved_copies,
+        _pooled_convolutions,
+        _rectified_linears,
+        _rectified_integers,
+        fuse_chains,
+    ):
         rule(Graph(trace))
 
 
@@ -136,6 +142,22 @@ def _rectified_linears(graph: Graph) -> None:
             back = _call(rectify, linear_relu_grad, *args)
             back.result = gradients.result
             graph.replace(backward, back)
+
+
+# --------------------------------------------------------------------------- 8-bit integers
+
+
+def _rectified_integers(graph: Graph) -> None:
+    """A layer of integers, whose last argument says whether ReLU comes after, and ReLU."""
+    for name in ("quantized_conv2d", "quantized_linear"):
+        for layer in list(graph.named(name)):
+            relu = graph.only_user(layer.result, "relu")
+            if relu and graph.undisturbed([layer, relu]):
+                fused = Call(
+                    f"{name}_relu", layer.function, (*layer.args[:-1], True), {}, False, layer.line
+                )
+                fused.result = relu.result
+                graph.replace([layer, relu], fused)
 
 
 def _call(like: Call, function: Callable, *args: Any) -> Call:

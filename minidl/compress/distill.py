@@ -1,4 +1,4 @@
-"""Knowledge distillation: a small network learns from a large one's answers, or from its insides."""
+"""Knowledge distillation: a network learns from another one's answers, or from its insides."""
 
 from __future__ import annotations
 

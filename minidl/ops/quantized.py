@@ -1,7 +1,8 @@
 """Layers that compute in 8-bit integers with 32-bit sums: floats in, floats out.
 
 The input is made integers as `minidl.quantize` does it, the weights are already, and the sums of
-their products are whole numbers: exact, in whatever order they are added up.
+their products are whole numbers: exact, in whatever order they are added up. A compiled step puts a
+ReLU that comes behind into the layer: that is what the operators' last argument is for.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MOST_PRODUCTS = 2**31 // (255 * 128)  # whose sum a 32-bit integer surely holds
 @op
 @planned
 def _quantized_conv2d(
-    input, scale, zero_point, weight, weight_scale, bias, stride, padding, dilation, groups
+    input, scale, zero_point, weight, weight_scale, bias, stride, padding, dilation, groups, relu
 ):
     weight_scale = _checked(input, weight, weight_scale, bias)
     if input.ndim != 4 or weight.ndim != 4:
@@ -35,18 +36,18 @@ def _quantized_conv2d(
     check_groups(input, weight, groups)
     check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
     numbers = parameters(input, scale, zero_point, None)
-    how = stride, padding, dilation, groups
+    how = stride, padding, dilation, groups, relu
     return kernels.quantized_conv2d(input, *numbers, weight, weight_scale, bias, *how)
 
 
 @op
 @planned
-def _quantized_linear(input, scale, zero_point, weight, weight_scale, bias):
+def _quantized_linear(input, scale, zero_point, weight, weight_scale, bias, relu):
     weight_scale = _checked(input, weight, weight_scale, bias)
     if input.ndim != 2 or weight.ndim != 2 or input.shape[1] != weight.shape[1]:
         raise ValueError("wants an input of shape (..., in) and a weight of shape (out, in)")
     numbers = parameters(input, scale, zero_point, None)
-    return kernels.quantized_linear(input, *numbers, weight, weight_scale, bias)
+    return kernels.quantized_linear(input, *numbers, weight, weight_scale, bias, relu)
 
 
 def _checked(input: Any, weight: Any, weight_scale: Any, bias: Any) -> Any:
@@ -115,7 +116,7 @@ def quantized_conv2d(
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     padding = padding_at_ends(padding, weight.shape[2:], stride, dilation)
     _watch(weight)
-    how = stride, padding, dilation, groups
+    how = stride, padding, dilation, groups, False
     return _quantized_conv2d(input, scale, zero_point, weight, weight_scale, bias, *how)
 
 
@@ -128,7 +129,7 @@ def quantized_linear(
     `quantized_conv2d`.
     """
     _watch(weight)
-    args = scale, zero_point, weight, weight_scale, bias
+    args = scale, zero_point, weight, weight_scale, bias, False
     if input.ndim == 2:
         return _quantized_linear(input, *args)
     rows = reshape(input, (math.prod(input.shape[:-1]), *input.shape[-1:]))

@@ -251,6 +251,17 @@ def _reference(layer, x):
         return layer(x).numpy()
 
 
+def test_compiled_layers_have_the_same_bits(model):
+    x = floats(5, 3, 32, 32)
+    integers = q.quantize_static(model, [x])
+    forward = minidl.compile(integers)
+    with minidl.no_grad():
+        for seed in range(4):
+            x = floats(5, 3, 32, 32, seed=seed)
+            np.testing.assert_array_equal(forward(x).numpy(), integers(x).numpy())
+    assert forward.captures == 1
+
+
 def test_dynamic(model):
     integers = q.quantize_dynamic(model)
     assert isinstance(integers.conv1, nn.Conv2d) and not isinstance(

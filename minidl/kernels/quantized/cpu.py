@@ -31,11 +31,12 @@ def quantized_conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    relu: bool = False,
 ) -> np.ndarray:
     """See `minidl.kernels.quantized.reference.quantized_conv2d`."""
     how = stride, padding, dilation, groups
     if not _covered(x, w):
-        args = x, scale, zero_point, w, w_scale, bias, *how
+        args = x, scale, zero_point, w, w_scale, bias, *how, relu
         return unplanned(reference.quantized_conv2d, *args)
     size = output_size(x.shape[2:], w.shape[2:], *how[:3])
     x, padding = cropped(x, padding)
@@ -50,7 +51,7 @@ def quantized_conv2d(
     numbers = _numbers(len(w), scale, zero_point, w_scale, bias)
     work = y.size // len(w) * packed.size // SIMD
     flat.correlate(
-        work, x, *numbers[:3], packed, offsets, numbers[3], y.reshape(-1),
+        work, x, *numbers[:3], packed, offsets, numbers[3], relu, y.reshape(-1),
         w.shape[2:], size, groups, grid,
     )  # fmt: skip
     return y
@@ -64,20 +65,21 @@ def quantized_linear(
     w: np.ndarray,
     w_scale: np.ndarray,
     bias: np.ndarray | None,
+    relu: bool = False,
 ) -> np.ndarray:
     """See `minidl.kernels.quantized.reference.quantized_linear`."""
     if not _covered(x, w):
-        return unplanned(reference.quantized_linear, x, scale, zero_point, w, w_scale, bias)
+        args = x, scale, zero_point, w, w_scale, bias, relu
+        return unplanned(reference.quantized_linear, *args)
     x = contiguous(x)
     outputs, size = w.shape
     blocks = -(-size // 4)
     width = -(-outputs // rows.WIDTH) * rows.WIDTH
     packed = _packed(w, (), width * (blocks + 1), rows.pack, w)
-    y, data = empty((len(x), outputs), x.dtype), empty((len(x), 4 * blocks), np.uint8)
+    y = empty((len(x), outputs), x.dtype)
     numbers = _numbers(outputs, scale, zero_point, w_scale, bias)
-    rows.quantize_rows(x.size, x, *numbers[:2], data)
     work = len(x) * width * blocks // SIMD
-    rows.multiply(work, data.view(np.int32), *numbers[:3], packed, numbers[3], y)
+    rows.multiply(work, x, *numbers[:3], packed, numbers[3], relu, y)
     return y
 
 

@@ -54,13 +54,15 @@ def quantized_conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    relu: bool = False,
 ) -> np.ndarray:
     """The convolution of x (n, c, h, w), made integers, with int8 w (o, c / groups, r, s).
 
-    The products are added up as whole numbers; ``w_scale`` is (o,), or of no dimensions.
+    The products are added up as whole numbers; ``w_scale`` is (o,), or of no dimensions. With
+    ``relu``, negative results become 0.
     """
     sums = conv2d(_whole(x, scale, zero_point), _floats(w), None, stride, padding, dilation, groups)
-    return _scaled(sums, x, scale, w_scale, bias, (-1, 1, 1))
+    return _scaled(sums, x, scale, w_scale, bias, (-1, 1, 1), relu)
 
 
 def quantized_linear(
@@ -70,10 +72,11 @@ def quantized_linear(
     w: np.ndarray,
     w_scale: np.ndarray,
     bias: np.ndarray | None,
+    relu: bool = False,
 ) -> np.ndarray:
     """The product of x (n, k), made integers, with int8 w (o, k), as `quantized_conv2d`."""
     sums = _whole(x, scale, zero_point) @ _floats(w).T
-    return _scaled(sums, x, scale, w_scale, bias, (-1,))
+    return _scaled(sums, x, scale, w_scale, bias, (-1,), relu)
 
 
 def _whole(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
@@ -93,8 +96,10 @@ def _scaled(
     w_scale: np.ndarray,
     bias: np.ndarray | None,
     shape: tuple[int, ...],
+    relu: bool,
 ) -> np.ndarray:
     """What sums of products of integers stand for, plus the bias; one rounding each."""
     factor = xp(x).broadcast_to(scale * w_scale, (sums.shape[1],)).astype(x.dtype)
     y = sums.astype(x.dtype) * factor.reshape(shape)
-    return y if bias is None else y + bias.reshape(shape)
+    y = y if bias is None else y + bias.reshape(shape)
+    return xp(x).maximum(y, 0) if relu else y

@@ -17,7 +17,7 @@ from minidl.kernels.integers import (
 )
 from minidl.kernels.jit import inner, jit, shared
 from minidl.kernels.share import share
-from minidl.kernels.tiles import load_row, store_tile, zero_tile
+from minidl.kernels.tiles import load_row, rectified, store_tile, zero_tile
 from minidl.kernels.unchecked import copy, get, put
 from minidl.kernels.vectors import BYTES, lanes, load
 
@@ -28,7 +28,7 @@ TILE, LONE = ROWS * VECTORS, VECTORS
 OFFSET = 128  # between signed and unsigned bytes
 
 ROWS_OF_A_SHARE = 32
-OUTPUTS_OF_A_SHARE = 4 * WIDTH
+OUTPUTS_OF_A_SHARE = 8 * WIDTH
 
 
 @jit
@@ -52,52 +52,57 @@ def pack(w, packed):
 
 
 @inner
-def _quantize_row(n, x, scale, zero, data):
-    """Row n of x as bytes, the last four filled up with zeros."""
-    size, length = x.shape[1], data.shape[1]
-    source, target = x.reshape(x.size), data.reshape(data.size)
-    step = lanes(source)
-    at, to = n * size, n * length
+def _quantize_row(x, at, size, scale, zero, data, to):
+    """``size`` numbers of x as bytes, the last four filled up with zeros."""
+    step = lanes(x)
     for k in range(0, size - step + 1, step):
-        quantize_run(source, at + k, scale, zero, target, to + k)
+        quantize_run(x, at + k, scale, zero, data, to + k)
     for k in range(size // step * step, size):
-        put(target, to + k, np.uint8(quantize_number(get(source, at + k), scale, zero)))
-    for k in range(size, length):
-        put(target, to + k, np.uint8(0))
-
-
-@shared
-def quantize_rows(team, x, scale, zero_point, data):
-    """Fill ``data`` (n, a multiple of four) with the bytes of x (n, k)."""
-    zero = np.float32(np.int32(zero_point[0]) + np.int32(OFFSET))
-    share(team, x.shape[0], _quantize_row, (x, scale[0], zero, data))
+        put(data, to + k, np.uint8(quantize_number(get(x, at + k), scale, zero)))
+    for k in range(size, (size + 3) // 4 * 4):
+        put(data, to + k, np.uint8(0))
 
 
 @inner
-def _tile(sums, x, at, pitch, w, start, blocks, y, to):
+def _tile(sums, x, at, pitch, w, start, y):
     """The sums of len(sums) / VECTORS rows for one tile of outputs."""
-    for k in range(blocks):
+    for k in range(pitch):
         row = load_row(w, start + k * WIDTH, VECTORS)
         sums = add_dots_of_unsigned(sums, x, at + k, pitch, row)
-    store_tile(y, to, WIDTH, VECTORS, sums)
+    store_tile(y, 0, WIDTH, VECTORS, sums)
 
 
 @inner
-def _fill_share(part, x, scale, zero, w_scale, packed, bias, y):
+def _finish(sums, rows, shifts, factors, bias, relu, y, to, outputs, count):
+    """The results of some rows for one tile, of which ``count`` outputs are there."""
+    finished = np.empty(WIDTH, np.float32)
+    for i in range(rows):
+        for j in range(0, WIDTH, lanes(sums)):
+            row = load_row(sums, i * WIDTH + j, 1)
+            row = dequantize(row, load(shifts, j), load(factors, j), load(bias, j))
+            store_tile(finished, j, 0, 1, rectified(row) if relu else row)
+        copy(y, to + i * outputs, finished, 0, count)
+
+
+@inner
+def _fill_share(part, x, scale, zero, w_scale, packed, bias, relu, y):
     """The share of one part in `multiply`: some rows, some outputs."""
     rows, outputs = y.shape
-    blocks = x.shape[1]
+    size = x.shape[1]
+    blocks = (size + 3) // 4
     tiles = (outputs + WIDTH - 1) // WIDTH
     width = OUTPUTS_OF_A_SHARE // WIDTH
     strips = (tiles + width - 1) // width
-    first = part // strips * ROWS_OF_A_SHARE
+    first, strip = part // strips * ROWS_OF_A_SHARE, part % strips
     last = min(rows, first + ROWS_OF_A_SHARE)
-    numbers = x.reshape(x.size)
-    target = y.reshape(y.size)
-    sums = np.empty(TILE * WIDTH // VECTORS, np.int32)
-    shifts, factors = np.empty(WIDTH, np.int32), np.zeros(WIDTH, np.float32)
-    added, finished = np.zeros(WIDTH, np.float32), np.empty(WIDTH, np.float32)
-    strip = part % strips
+    data = np.empty((last - first) * blocks * 4, np.uint8)
+    source, target = x.reshape(x.size), y.reshape(y.size)
+    for n in range(first, last):
+        _quantize_row(source, n * size, size, scale, zero, data, (n - first) * blocks * 4)
+    numbers = data.view(np.int32)
+    sums = np.empty(ROWS * WIDTH, np.int32)
+    shifts = np.empty(WIDTH, np.int32)
+    factors, added = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
     for tile in range(strip * width, min(tiles, (strip + 1) * width)):
         o = tile * WIDTH
         there = min(WIDTH, outputs - o)
@@ -106,28 +111,27 @@ def _fill_share(part, x, scale, zero, w_scale, packed, bias, y):
         for lane in range(there):
             factors[lane] = scale * get(w_scale, o + lane)
             added[lane] = get(bias, o + lane)
-        n = first
+        start, n = tile * blocks * WIDTH, first
         while n < last:
-            count = ROWS if last - n >= ROWS else 1
-            at, start = n * blocks, tile * blocks * WIDTH
-            if count == ROWS:
-                _tile(zero_tile(numbers, TILE), numbers, at, blocks, packed, start, blocks, sums, 0)
+            at, count = (n - first) * blocks, ROWS
+            if last - n >= ROWS:
+                _tile(zero_tile(numbers, TILE), numbers, at, blocks, packed, start, sums)
             else:
-                _tile(zero_tile(numbers, LONE), numbers, at, blocks, packed, start, blocks, sums, 0)
-            for i in range(count):
-                for j in range(0, WIDTH, lanes(sums)):
-                    shift, factor = load(shifts, j), load(factors, j)
-                    row = load_row(sums, i * WIDTH + j, 1)
-                    store_tile(finished, j, 0, 1, dequantize(row, shift, factor, load(added, j)))
-                copy(target, (n + i) * outputs + o, finished, 0, there)
+                _tile(zero_tile(numbers, LONE), numbers, at, blocks, packed, start, sums)
+                count = 1
+            to = n * outputs + o
+            _finish(sums, count, shifts, factors, added, relu, target, to, outputs, there)
             n += count
 
 
 @shared
-def multiply(team, x, scale, zero_point, w_scale, packed, bias, y):
-    """Fill y (n, o) with the products of rows x (n, four bytes) and w from `pack`."""
+def multiply(team, x, scale, zero_point, w_scale, packed, bias, relu, y):
+    """Fill y (n, o) with the products of x (n, k), made integers, and w from `pack`.
+
+    With ``relu``, negative results become 0.
+    """
     zero = np.float32(np.int32(zero_point[0]) + np.int32(OFFSET))
     rows, outputs = y.shape
     strips = (outputs + OUTPUTS_OF_A_SHARE - 1) // OUTPUTS_OF_A_SHARE
     parts = (rows + ROWS_OF_A_SHARE - 1) // ROWS_OF_A_SHARE * strips
-    share(team, parts, _fill_share, (x, scale[0], zero, w_scale, packed, bias, y))
+    share(team, parts, _fill_share, (x, scale[0], zero, w_scale, packed, bias, relu, y))

@@ -35,16 +35,16 @@ def _(graph, y, _source, values):
 
 
 @writes("quantized_conv2d")
-def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, *how):
+def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, *how_and_relu):
     x = _rounded(graph, None, x, scale, zero_point, None)
-    kernel = graph.shape(weight)
-    write_conv(graph, y, x, _weight(graph, x, weight, weight_scale), kernel, bias, *how)
+    weights = _weight(graph, weight, weight_scale), graph.shape(weight)
+    write_conv(graph, y, x, *weights, bias, *how_and_relu[:-1])
 
 
 @writes("quantized_linear")
-def _(graph, y, x, scale, zero_point, weight, weight_scale, bias):
+def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, _relu):
     x = _rounded(graph, None, x, scale, zero_point, None)
-    graph.add("Gemm", [x, _weight(graph, x, weight, weight_scale), bias], y, transB=1)
+    graph.add("Gemm", [x, _weight(graph, weight, weight_scale), bias], y, transB=1)
 
 
 def _rounded(graph, y, x, scale, zero_point, axis):
@@ -61,7 +61,7 @@ def _parameters(graph, like, scale, zero_point):
     return graph.number(scale, like), zero_point
 
 
-def _weight(graph, like, weight, scale):
+def _weight(graph, weight, scale):
     axis = 0 if isinstance(scale, Value) and graph.shape(scale) else None
     if not isinstance(scale, Value):
         scale = np.asarray(scale, np.float32)
