@@ -176,3 +176,47 @@ def test_weights_that_do_not_fit(capsys, model, tmp_path):
     minidl.save(content, tmp_path / "model")
     code, _, err = run(capsys, "info", tmp_path / "model")
     assert code == 1 and "minidl: " in err
+
+
+def test_export_and_all_that_takes_a_model_takes_its_file(capsys, data, model, tmp_path):
+    path = tmp_path / "model.onnx"
+    facts = answer(capsys, "export", model, path)
+    assert facts["bytes"] == path.stat().st_size
+    ours, theirs = load_model(model), load_model(path)
+    assert theirs.classes == CLASSES and theirs.mean == ours.mean and theirs.std == ours.std
+    pictures = minidl.randn(3, 3, 32, 32)
+    np.testing.assert_array_equal(ours.probabilities(pictures), theirs.probabilities(pictures))
+    assert answer(capsys, "info", path)["parameters"] == answer(capsys, "info", model)["parameters"]
+    same = [answer(capsys, "evaluate", each, "--data", data) for each in (model, path)]
+    assert same[0] == same[1]
+
+
+def test_compress(capsys, data, model, tmp_path):
+    path, picture = tmp_path / "small.onnx", tmp_path / "steps.png"
+    options = ["--multiply-adds", 0.5, "--weights", 0.2, "--integers", "trained"]
+    facts = answer(capsys, "compress", model, path, *options, "--data", data, "--report", picture)
+    steps = facts["steps"]
+    names = ["original", "channels removed", "weights pruned", "integers, trained"]
+    assert [step["step"] for step in steps] == names
+    assert steps[1]["multiply_adds"] <= 0.5 * steps[0]["multiply_adds"]
+    assert steps[2]["nonzero"] < 0.25 * steps[1]["nonzero"]
+    assert steps[3]["bytes"] < 0.4 * steps[2]["bytes"] and steps[3]["nonzero"] < steps[2]["nonzero"]
+    with Image.open(picture) as drawn:
+        assert drawn.size[0] > 500
+    found = answer(capsys, "evaluate", path, "--data", data)
+    assert found["test_accuracy"] == pytest.approx(steps[3]["accuracy"])
+
+
+def test_compress_says_what_is_wrong(capsys, data, model, tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        main(["compress", str(model), "out.onnx", "--weights", "1.5"])
+    assert "above 0 and up to 1" in capsys.readouterr().err
+    code, _, err = run(capsys, "compress", model, tmp_path / "no" / "x.onnx", "--data", data)
+    assert code == 1 and "No such file" in err
+
+
+def test_files_that_are_no_onnx_models(capsys, tmp_path):
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"nothing of the kind")
+    code, _, err = run(capsys, "info", path)
+    assert code == 1 and "broken.onnx" in err and "Traceback" not in err

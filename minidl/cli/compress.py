@@ -36,7 +36,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--multiply-adds",
         type=options.share,
         metavar="SHARE",
-        help="keep this share: fewer channels",
+        help="keep this share of them",
     )
     add("--weights", type=options.share, metavar="SHARE", help="keep this share: the others are 0")
     add(
@@ -50,7 +50,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         type=options.positive,
         default=1,
         metavar="N",
-        help="after each step; %(default)s",
+        help="of each step; %(default)s",
     )
     add("--report", type=Path, metavar="PNG", help="draw accuracy against size and latency")
     options.add_data(command)

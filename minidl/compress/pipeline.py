@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import minidl
 from minidl import nn
 from minidl.compress import pruning, quantization
 from minidl.compress.report import Report
@@ -148,13 +149,12 @@ class _Pipeline:
         self.measure("weights pruned")
 
     def make_integers(self, how: str) -> None:
-        zeros = [(module, _zeros(module.weight)) for module, _ in pruning.weights_of(self.model)]
         if how == "dynamic":
             self.model = quantization.quantize_dynamic(self.model)
         elif how == "static":
             self.model = quantization.quantize_static(self.model, self.calibration())
         else:
-            self.rehearse(zeros)
+            self.rehearse()
         self.measure(f"integers, {how}")
 
     def calibration(self) -> Iterator[Tensor]:
@@ -162,19 +162,23 @@ class _Pipeline:
         batches = -(-_CALIBRATION // self.train.batch_size)
         return (inputs for inputs, _ in itertools.islice(self.train, batches))
 
-    def rehearse(self, zeros: list[tuple[nn.Module, Tensor]]) -> None:
-        """Train while rounding as the integers will; zeros stay."""
-        for module, mask in zeros:
-            if not bool(mask.all()):
-                pruning.custom_from_mask(module, "weight", mask)
+    def rehearse(self) -> None:
+        """Train while rounding as the integers will; weights that are zero stay so."""
         prepared = quantization.prepare_qat(self.model)
-        training = {**self.training, "lr": self.training["lr"] / 4}
-        fine_tune(prepared, self.train, label="rehearsing integers", **training)
-        for where in pruning.pruned(prepared):
-            pruning.remove(*where)
+        weights = [module.weight for module, _ in pruning.weights_of(prepared)]
+        masks = [(weight.detach() != 0).to(weight.dtype) for weight in weights]
+
+        def hold_zeros() -> None:
+            with minidl.no_grad():
+                for weight, mask in zip(weights, masks):
+                    weight.mul_(mask)
+
+        pruned = not all(bool(mask.all()) for mask in masks)
+        fine_tune(
+            prepared,
+            self.train,
+            after_step=hold_zeros if pruned else None,
+            label="rehearsing integers",
+            **{**self.training, "lr": self.training["lr"] / 4},
+        )
         self.model = quantization.convert(prepared)
-
-
-def _zeros(weight: Tensor) -> Tensor:
-    """1 where a weight is not 0."""
-    return (weight.detach() != 0).to(weight.dtype)

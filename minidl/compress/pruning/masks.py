@@ -1,14 +1,16 @@
 """Masks that hold weights at zero, under the names of PyTorch's ``torch.nn.utils.prune``.
 
 A pruned parameter ``weight`` is two things: the parameter ``weight_orig``, which is learnt, and the
-buffer ``weight_mask`` of ones and zeros. Before each call of the module ``weight`` is made as their
-product. Both are part of the state dict, so that masks survive training, saving and loading (into
-a model pruned the same way: `prune_like` does that). `remove` makes the zeros permanent.
+buffer ``weight_mask`` of ones and zeros. The attribute ``weight`` is their product, made whenever
+somebody asks: the module gets a class that says so. Both are part of the state dict, so that masks
+survive training, saving and loading (into a model pruned the same way: `prune_like` does that).
+`remove` makes the zeros permanent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import minidl
@@ -22,22 +24,23 @@ Where = tuple[nn.Module, str]
 """A module and the name of one of its parameters."""
 
 
-class _Masking:
-    """Makes the pruned tensor before a module runs, and lets go of its graph afterwards."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def before(self, module: nn.Module, _args: tuple) -> None:
-        setattr(module, self.name, masked(module, self.name))
-
-    def after(self, module: nn.Module, _args: tuple, _result: Any) -> None:
-        setattr(module, self.name, getattr(module, self.name).detach())
-
-
 def masked(module: nn.Module, name: str) -> Tensor:
     """The pruned tensor of a module: what is learnt times its mask."""
     return getattr(module, f"{name}_orig") * getattr(module, f"{name}_mask")
+
+
+@functools.cache
+def _class_with(kind: type, names: frozenset[str]) -> type:
+    """A module's class, with products in the place of these parameters."""
+    if not names:
+        return kind
+    products = {name: property(functools.partial(masked, name=name)) for name in names}
+    facts = {"__module__": kind.__module__, "_plain_class": kind, "_masked": names, **products}
+    return type(kind.__name__, (kind,), facts)
+
+
+def _set_masked(module: nn.Module, names: frozenset[str]) -> None:
+    module.__class__ = _class_with(getattr(module, "_plain_class", type(module)), names)
 
 
 def custom_from_mask(module: nn.Module, name: str, mask: Tensor) -> nn.Module:
@@ -56,7 +59,6 @@ def custom_from_mask(module: nn.Module, name: str, mask: Tensor) -> nn.Module:
             getattr(module, f"{name}_mask").copy_(getattr(module, f"{name}_mask") * mask)
         else:
             _split(module, name, mask)
-        setattr(module, name, masked(module, name).detach())
     return module
 
 
@@ -75,9 +77,7 @@ def _split(module: nn.Module, name: str, mask: Tensor) -> None:
     delattr(module, name)
     module.register_parameter(f"{name}_orig", weight)
     module.register_buffer(f"{name}_mask", mask)
-    masking = _Masking(name)
-    module.register_forward_pre_hook(masking.before)
-    module.register_forward_hook(masking.after)
+    _set_masked(module, getattr(module, "_masked", frozenset()) | {name})
 
 
 def is_masked(module: nn.Module, name: str) -> bool:
@@ -110,17 +110,11 @@ def remove(module: nn.Module, name: str) -> nn.Module:
     weight = getattr(module, f"{name}_orig")
     with minidl.no_grad():
         weight.copy_(masked(module, name))
-    for hooks in (module._pre_hooks, module._hooks):
-        hooks[:] = [hook for hook in hooks if not _is_for(hook, name)]
-    for each in (name, f"{name}_orig", f"{name}_mask"):
+    _set_masked(module, module._masked - {name})
+    for each in (f"{name}_orig", f"{name}_mask"):
         delattr(module, each)
     module.register_parameter(name, weight)
     return module
-
-
-def _is_for(hook: Callable, name: str) -> bool:
-    owner = getattr(hook, "__self__", None)
-    return isinstance(owner, _Masking) and owner.name == name
 
 
 def prune_like(model: nn.Module, state: Mapping[str, Any]) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from minidl import nn
-from minidl.compress.pruning.masks import Where, custom_from_mask, pruned, sparsity
+from minidl.compress.pruning.masks import Where, pruned, sparsity
 from minidl.compress.pruning.methods import Score, global_unstructured, weights_of
 from minidl.compress.pruning.scores import left, magnitude
 
@@ -123,5 +123,3 @@ def rewind(model: nn.Module, state: dict) -> None:
     names = {name.removesuffix("_mask"): f"{name.removesuffix('_mask')}_orig" for name in masks}
     values = {names.get(name, name): tensor for name, tensor in state.items()}
     model.load_state_dict({**values, **masks})
-    for module, name in pruned(model):
-        custom_from_mask(module, name, getattr(module, f"{name}_mask"))
