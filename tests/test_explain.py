@@ -1,15 +1,20 @@
 """Explanations of a model's choice, against their definitions written out."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_data import CLASSES
 
 import minidl
 from minidl import explain, nn
+from minidl.cli import main
+from minidl.cli.explain import _METHODS
 from minidl.explain.colours import coloured
 from minidl.explain.resize import resized
-from minidl.recipes import ArticleNet, fast_net
+from minidl.recipes import RECIPES, ArticleNet, classifier_of, fast_net, load_model
 
 METHODS = {
     "saliency": explain.saliency,
@@ -617,3 +622,95 @@ def test_overlays_that_cannot_be(picture, heatmap, alpha, message):
     pytest.importorskip("PIL")
     with pytest.raises(ValueError, match=message):
         explain.overlay(picture, heatmap, alpha)
+
+
+# --------------------------------------------------------------------------- the command
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a fresh network, ``model``, and a picture, ``picture.png``."""
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path_factory.mktemp("files")
+    minidl.manual_seed(0)
+    recipe = RECIPES["fast"]
+    classifier_of(recipe, recipe.model(), CLASSES).save(folder / "model")
+    pixels = np.random.default_rng(1).integers(0, 256, (50, 40, 3)).astype(np.uint8)
+    image.fromarray(pixels).save(folder / "picture.png")
+    return folder
+
+
+def run(capsys, *words):
+    """The exit code, and what was printed as an answer and beside it."""
+    code = main(["explain", *map(str, words)])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def expected_map(method, network, x, target):
+    if method == "integrated-gradients":
+        return explain.integrated_gradients(network, x, target).sum(1)
+    if method == "occlusion":
+        return explain.occlusion(network, x, target, window=8, stride=4)
+    name = method.replace("++", "_plus_plus").replace("-", "_")
+    return getattr(explain, name)(network, x, target=target)
+
+
+@pytest.mark.parametrize("method", _METHODS)
+def test_the_command_writes_the_overlay(capsys, files, tmp_path, method):
+    image = pytest.importorskip("PIL.Image")
+    out = tmp_path / "overlay.png"
+    words = files / "model", files / "picture.png", "--out", out, "--method", method
+    code, printed, err = run(capsys, *words, "--target", "class3", "--json")
+    assert code == 0, err
+    model, picture = load_model(files / "model"), image.open(files / "picture.png")
+    x = model.prepare(picture).unsqueeze(0)
+    share = model.probabilities(x)[0, 3]
+    assert json.loads(printed) == {
+        "picture": str(files / "picture.png"),
+        "method": method,
+        "target": "class3",
+        "probability": pytest.approx(float(share)),
+        "overlay": str(out),
+    }
+    expected = explain.overlay(picture, expected_map(method, model.network, x, 3)[0])
+    np.testing.assert_array_equal(np.asarray(image.open(out)), np.asarray(expected))
+
+
+def test_the_command_explains_the_likeliest_class(capsys, files, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    model, picture = load_model(files / "model"), image.open(files / "picture.png")
+    x = model.prepare(picture).unsqueeze(0)
+    shares = model.probabilities(x)[0]
+    for layer in (None, "9"):
+        out = tmp_path / f"{layer}.png"
+        words = files / "model", files / "picture.png", "--out", out
+        code, printed, _ = run(capsys, *words, *([] if layer is None else ["--layer", layer]))
+        name = CLASSES[shares.argmax()]
+        line = f"{files / 'picture.png'}: {name} {shares.max():.1%}; wrote {out}\n"
+        assert (code, printed) == (0, line)
+        expected = explain.overlay(picture, explain.grad_cam(model.network, x, layer)[0])
+        np.testing.assert_array_equal(np.asarray(image.open(out)), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--target", "cat"], 1, "'cat' is none of them"),
+        (["--layer", "x"], 1, "calls no layer 'x': maps (N, K, H, W) of more than one pixel are"),
+        (["--layer", "9", "--method", "occlusion"], 2, "--layer goes with grad-cam or grad-cam++"),
+        (["--out", "{files}/nothere/x.png"], 1, "No such file"),
+    ],
+)
+def test_what_the_command_cannot_do(capsys, files, tmp_path, words, code, message):
+    usual = files / "model", files / "picture.png", "--out", tmp_path / "x.png"
+    found, printed, err = run(capsys, *usual, *(word.format(files=files) for word in words))
+    assert (found, printed) == (code, "")
+    assert err.startswith("minidl") and message in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_no_other_formats(capsys, files):
+    with pytest.raises(SystemExit):
+        main(["explain", str(files / "model"), str(files / "picture.png"), "--out", "x.txt"])
+    assert "ends with .png, .jpg or .webp" in capsys.readouterr().err

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import bench, evaluate, export, info, predict, train
+from minidl.cli import bench, evaluate, explain, export, info, predict, train
 from minidl.onnx import OnnxError
 from minidl.recipes import DataError, RunError
 from minidl.serialization import CheckpointError
 
-COMMANDS = (train, evaluate, predict, export, info, bench)
+COMMANDS = (train, evaluate, predict, explain, export, info, bench)
 _FAILURES = (CheckpointError, OnnxError, DataError, RunError, ImportError, OSError)
 
 
