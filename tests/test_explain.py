@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_data import CLASSES
+from tiny_data import CLASSES, tiny_cifar10
 
 import minidl
 from minidl import explain, nn
@@ -714,3 +714,14 @@ def test_the_command_writes_no_other_formats(capsys, files):
     with pytest.raises(SystemExit):
         main(["explain", str(files / "model"), str(files / "picture.png"), "--out", "x.txt"])
     assert "ends with .png, .jpg or .webp" in capsys.readouterr().err
+
+
+def test_the_sheet_of_the_documentation(files, tmp_path, monkeypatch):
+    sheet = pytest.importorskip("explain_sheet")  # it needs matplotlib
+    data = tiny_cifar10(tmp_path, per_file=4)
+    out = tmp_path / "sheet.png"
+    words = [files / "model", "--data", data, "--pictures", 0, 3, "--out", out]
+    monkeypatch.setattr("sys.argv", ["explain_sheet.py", *map(str, words)])
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    sheet.main()
+    assert out.read_bytes().startswith(b"\x89PNG")
