@@ -456,6 +456,10 @@ def test_unused_inputs():
         grad(y, [x, other], retain_graph=True)
     found = grad(y, [x, other], allow_unused=True)
     assert found[0].item() == 2.0 and found[1] is None
+    assert grad(x * 2, other, allow_unused=True) == (None,)
+    assert grad([x * 2, other.sum()], other, allow_unused=True)[0].tolist() == [1, 1]
+    with pytest.raises(RuntimeError, match="do not depend on input 0"):
+        grad(x * 2, other * 2)
     with pytest.raises(RuntimeError, match=r"input 0, float32.*requires no gradient"):
         grad(x * 2, minidl.ones(2))
 

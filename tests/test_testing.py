@@ -297,6 +297,13 @@ def test_the_page_on_compiled_steps_runs(capsys):
     assert "def replay(" in capsys.readouterr().out
 
 
+def test_the_page_on_explanations_runs(capsys):
+    pytest.importorskip("PIL")
+    count, names = run_blocks("docs/explain.md")
+    assert count == 1 and names["heatmaps"].shape == (1, 32, 32)
+    assert capsys.readouterr().out == "(32, 32)\n"
+
+
 # --------------------------------------------------------------------------- the plugin
 
 

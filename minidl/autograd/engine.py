@@ -248,7 +248,7 @@ def _propagate_to(targets: set, roots: list, retain: bool) -> dict:
         if node in nodes:
             slots = gradient if node.multiple else {0: gradient}
             results.update(((node, i), g) for i, g in slots.items() if (node, i) in targets)
-        edges = leading[node]
+        edges = leading.get(node)  # none of a root that leads to no target
         if not edges:
             continue
         for (_, place), found in zip(edges, node.gradients(gradient, edges)):

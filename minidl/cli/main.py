@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import bench, compress, evaluate, export, info, predict, train
+from minidl.cli import bench, compress, evaluate, explain, export, info, predict, serve, train
 from minidl.onnx import OnnxError
 from minidl.recipes import DataError, RunError
 from minidl.serialization import CheckpointError
 
-COMMANDS = (train, evaluate, predict, compress, export, info, bench)
+COMMANDS = (train, evaluate, predict, explain, compress, export, serve, info, bench)
 _FAILURES = (CheckpointError, OnnxError, DataError, RunError, ImportError, OSError)
 
 

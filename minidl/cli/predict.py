@@ -12,8 +12,8 @@ from pathlib import Path
 
 import minidl
 from minidl.cli import options
-from minidl.recipes import DataError, load_model
-from minidl.vision.datasets.folder import pil_loader
+from minidl.cli.pictures import read_picture
+from minidl.recipes import load_model
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -29,20 +29,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the likeliest classes of each picture."""
     model = load_model(args.model)
-    inputs = minidl.stack([model.prepare(_read(path)) for path in args.pictures])
+    inputs = minidl.stack([model.prepare(read_picture(path)) for path in args.pictures])
     found = [
         {"picture": str(path), "classes": _likeliest(model.classes, row, args.top)}
         for path, row in zip(args.pictures, model.probabilities(inputs))
     ]
     options.answer(args, {"predictions": found}, "\n".join(map(_line, found)))
     return 0
-
-
-def _read(path: Path) -> object:
-    try:
-        return pil_loader(str(path))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def _likeliest(classes: list[str], row: object, count: int) -> dict[str, float]:

@@ -153,7 +153,7 @@ class _Loader:
     def step(self, node: Node, function: Any) -> Step:
         inputs = tuple(map(self.slot, node.passed()))
         outputs = tuple(map(self.slot, node.outputs))
-        return Step(function, inputs, outputs, (), f"{node.kind} ({node.name})")
+        return Step(function, inputs, outputs, (), next(filter(None, node.outputs), ""))
 
     def own_tensors(self, nodes: list[tuple[Node, Any]]) -> None:
         """Hand those constants to the module that are passed to steps or returned."""

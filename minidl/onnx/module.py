@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from minidl.autograd import RemovableHandle
 from minidl.nn import Module, Parameter
 from minidl.onnx.metadata import Metadata
 from minidl.tensor import Tensor
@@ -14,7 +15,10 @@ _PATH = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
 
 
 class Step(NamedTuple):
-    """One node: from values at ``inputs`` (-1 for none) to values at ``outputs``."""
+    """One node: from values at ``inputs`` (-1 for none) to values at ``outputs``.
+
+    Its ``name`` is that of its first value in the file, which no other step has.
+    """
 
     function: Callable
     inputs: tuple[int, ...]
@@ -44,6 +48,7 @@ class OnnxModule(Module):
         self.input_shapes: list[list[int | None]] = []
         self._steps: list[Step] = []
         self._owned: list[tuple[int, Module, str]] = []  # where the tensors of the graph are
+        self._step_hooks: list[Callable] = []
         self._results: tuple[int, ...] = ()
         self._size = 0
 
@@ -65,6 +70,15 @@ class OnnxModule(Module):
         """Compute ``steps`` over ``size`` values, of which the ``results`` are returned."""
         self._steps, self._results, self._size = list(steps), tuple(results), size
 
+    def register_step_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(name, result)`` after each step; it may return a new result.
+
+        A step's name is that of its (first) result in the file; if it has several results,
+        ``result`` is a sequence.
+        """
+        self._step_hooks.append(hook)
+        return RemovableHandle(self._step_hooks, hook)
+
     def forward(self, *inputs: Tensor) -> Any:
         if len(inputs) != len(self.input_names):
             raise TypeError(f"the model takes {self.input_names}, got {len(inputs)} inputs")
@@ -73,6 +87,9 @@ class OnnxModule(Module):
             values[slot] = getattr(owner, name)
         for step in self._steps:
             found = step.function(*[None if i < 0 else values[i] for i in step.inputs])
+            for hook in self._step_hooks:
+                changed = hook(step.name, found)
+                found = found if changed is None else changed
             if len(step.outputs) == 1:
                 values[step.outputs[0]] = found
             else:
