@@ -34,7 +34,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="whom to listen to; default: this machine alone")
     add("--port", type=int, default=8000, help="0 takes a free one; default: %(default)s")
     add("--max-batch", type=options.positive, default=32, metavar="N", help="default: %(default)s")
-    add("--max-wait", type=float, default=1.0, metavar="MS", help="for others; default: %(default)s")
+    add("--max-wait", type=float, default=1.0, metavar="MS", help="for others; %(default)s")
     add("--queue", type=options.positive, default=256, metavar="N", help="pictures that may wait")
     add("--timeout", type=float, default=10.0, metavar="S", help="for an answer; %(default)s")
     add("--max-body", type=float, default=10.0, metavar="MB", help="default: %(default)s")
@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
             "see --token-file",
             file=sys.stderr,
         )
+    app = build(paths, settings, max_body=int(1e6 * args.max_body), token=token or None)
     listening = bound(args.host, args.port)
     port = listening.getsockname()[1]
-    app = build(paths, settings, max_body=int(1e6 * args.max_body), token=token or None)
     started = f"minidl: serving {', '.join(paths)} on http://{args.host}:{port}"
     return serve(app, listening, started)
 

@@ -67,7 +67,7 @@ class Compressed:
 def compress_model(
     model: nn.Module,
     data: Data,
-    target: Target = Target(),
+    target: Target | None = None,
     *,
     epochs: int = 1,
     batch_size: int = 128,
@@ -84,8 +84,8 @@ def compress_model(
         On the CPU; it stays as it is.
     data : Data
         ``data.train`` to train and calibrate on, ``data.test`` to measure on.
-    target : Target
-        What to do.
+    target : Target, optional
+        What to do; by default integers alone.
     epochs : int
         Of training after each step.
     batch_size : int
@@ -98,7 +98,7 @@ def compress_model(
     Compressed
         The model and the report.
     """
-    return _Pipeline(model, data, epochs, batch_size, lr).run(target)
+    return _Pipeline(model, data, epochs, batch_size, lr).run(target or Target())
 
 
 class _Pipeline:

@@ -24,6 +24,7 @@ from minidl.serve.errors import RequestError
 from minidl.serve.explanation import explain
 from minidl.serve.guard import Guard
 from minidl.serve.metrics import Metrics
+from minidl.serve.model import ServedModel
 from minidl.serve.openapi import description
 from minidl.serve.registry import Registry
 
@@ -36,20 +37,25 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def build(
     paths: Mapping[str, Path],
-    settings: Settings = Settings(),
+    settings: Settings | None = None,
     *,
     max_body: int = 10_000_000,
     token: str | None = None,
     body_seconds: float = 10.0,
 ) -> Guard:
-    """The ASGI application that serves the models in these files, by name."""
+    """The ASGI application that serves the models in these files, by name.
+
+    CheckpointError or OSError if one cannot be loaded.
+    """
+    settings = settings or Settings()
     metrics = Metrics()
     service = Service(metrics)
+    models = [ServedModel(name, path, settings.max_batch) for name, path in paths.items()]
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        service.registry = Registry(paths, settings, metrics)
-        await service.registry.start()
+        service.registry = Registry(models, settings, metrics)
+        models.clear()  # so that one that is reloaded later is not kept
         yield
         await service.registry.close()
 
@@ -201,9 +207,7 @@ class Service:
         order = np.argsort(-shares, kind="stable")[:top]
         facts: dict[str, Any] = {
             "model": model.name,
-            "classes": [
-                {"name": model.classes[i], "probability": float(shares[i])} for i in order
-            ],
+            "classes": [{"name": model.classes[i], "probability": float(shares[i])} for i in order],
             "timings_ms": {
                 "receive": 1e3 * (decoded - start),
                 "decode": 1e3 * (prepared - decoded),
@@ -245,7 +249,7 @@ async def _content(request: Request) -> bytes:
 
 
 def _top(text: str, classes: int) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]):
+    if not (text.isascii() and text.isdigit()) or not int(text[:9]) >= 1:
         raise RequestError(400, f"top must be a positive whole number, got {text[:40]!r}")
     return min(int(text[:9]), classes)
 

@@ -140,7 +140,10 @@ def description() -> dict[str, Any]:
         "/models": _get("The models' cards"),
         "/predict": _predict(),
         "/v2/repository/index": {
-            "post": {"summary": "The models", "responses": {"200": _answer("Done", {"type": "array"})}}
+            "post": {
+                "summary": "The models",
+                "responses": {"200": _answer("Done", {"type": "array"})},
+            }
         },
         "/v2/repository/models/{model}/load": {
             "post": {

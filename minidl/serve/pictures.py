@@ -38,6 +38,8 @@ def decode(content: bytes) -> Any:
             picture.load()
     except RequestError:
         raise
+    except Image.DecompressionBombError:
+        raise RequestError(413, f"{MAX_PIXELS:,} pixels are decoded at most") from None
     except Image.UnidentifiedImageError:
         raise RequestError(415, f"no picture of a known format: {', '.join(FORMATS)}") from None
     except Exception as error:  # decoders of damaged data raise what they like

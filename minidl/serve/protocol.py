@@ -175,7 +175,9 @@ def _wants_binary(request: dict[str, Any], output_name: str) -> bool:
                 400, f"there is no output {output.get('name')!r}; it is {output_name!r}"
             )
     places = [output.get("parameters") for output in outputs]
-    asked = [each["binary_data"] for each in places if isinstance(each, dict) and "binary_data" in each]
+    asked = [
+        each["binary_data"] for each in places if isinstance(each, dict) and "binary_data" in each
+    ]
     everywhere = request.get("parameters")
     if not asked and isinstance(everywhere, dict):
         asked = [everywhere.get("binary_data_output", False)]

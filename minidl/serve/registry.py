@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable
 
 from minidl.serialization import CheckpointError
 from minidl.serve.batching import Batcher, Settings
@@ -22,40 +21,30 @@ class Serving:
 
 
 class Registry:
-    """Models by name; ``paths`` are their files."""
+    """Models by name. It belongs to the event loop in which it is made."""
 
-    def __init__(self, paths: Mapping[str, Path], settings: Settings, metrics: Metrics):
-        self.paths, self.settings, self.metrics = dict(paths), settings, metrics
-        self.serving: dict[str, Serving] = {}
+    def __init__(self, models: Iterable[ServedModel], settings: Settings, metrics: Metrics):
+        self.settings, self.metrics = settings, metrics
+        self.serving = {model.name: Serving(model, settings, metrics) for model in models}
         self.reloading = asyncio.Lock()
-        self.ready = False
-
-    async def start(self) -> None:
-        """Load all models; CheckpointError or OSError for one that cannot be."""
-        for name in self.paths:
-            await self._load(name)
         self.ready = True
-
-    async def _load(self, name: str) -> None:
-        model = await asyncio.to_thread(
-            ServedModel, name, self.paths[name], self.settings.max_batch
-        )
-        old = self.serving.get(name)
-        self.serving[name] = Serving(model, self.settings, self.metrics)
-        if old is not None:
-            await asyncio.to_thread(old.batcher.close)  # when all that it has taken is answered
 
     async def reload(self, name: str) -> None:
         """Read a model's file again; requests go to the old one until the new one is ready.
 
         RequestError 400 if the file cannot be served: then the old one stays.
         """
-        self.find(name)
+        path, most = self.find(name).model.path, self.settings.max_batch
         async with self.reloading:
             try:
-                await self._load(name)
+                model = await asyncio.to_thread(ServedModel, name, path, most)
             except (CheckpointError, OSError) as error:
                 raise RequestError(400, f"{name} stays as it was: {error}") from None
+            old, self.serving[name] = (
+                self.serving[name],
+                Serving(model, self.settings, self.metrics),
+            )
+            await asyncio.to_thread(old.batcher.close)  # when all that it has taken is answered
 
     def find(self, name: str | None) -> Serving:
         """A model by its name, or the first; RequestError 404 if there is none."""
