@@ -64,6 +64,16 @@ EMULATOR_INLINE unsigned long long __umul64hi(unsigned long long a, unsigned lon
 }
 EMULATOR_INLINE int __mul24(int a, int b) { return (a << 8 >> 8) * (b << 8 >> 8); }
 
+// The sum of c and the products of four bytes of a and b.
+EMULATOR_INLINE int __dp4a(int a, int b, int c) {
+    for (int i = 0; i < 4; i++) c += (signed char)(a >> 8 * i) * (signed char)(b >> 8 * i);
+    return c;
+}
+EMULATOR_INLINE unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
+    for (int i = 0; i < 4; i++) c += (a >> 8 * i & 255) * (b >> 8 * i & 255);
+    return c;
+}
+
 // Conversions; the suffix is the rounding: to nearest, to zero, down, up.
 #define EMULATOR_TO_INTEGER(name, From, To)                                      \
     EMULATOR_INLINE To __##name##_rn(From x) { return (To)rint(x); }             \
