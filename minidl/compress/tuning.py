@@ -13,6 +13,8 @@ from minidl.nn import functional as F
 from minidl.tensor import Tensor
 from minidl.utils.data import DataLoader
 
+_MAX_NORM = 1.0  # of a gradient: a step too far loses what compression has left
+
 
 def fine_tune(
     model: nn.Module,
@@ -23,7 +25,7 @@ def fine_tune(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
     teacher: nn.Module | None = None,
-    temperature: float = 4.0,
+    temperature: float = 2.0,
     alpha: float = 0.7,
     after_step: Callable[[], None] | None = None,
     label: str = "fine-tuning",
@@ -88,6 +90,7 @@ def _step(
                 wanted = teacher(inputs)
             loss = distillation(logits, wanted, labels)
         loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), _MAX_NORM)
         optimizer.step()
         return loss.detach()
 

@@ -13,6 +13,13 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl import nn, onnx, optim
+from minidl.compress.quantization import (
+    disable_observer,
+    fold_batch_norm,
+    prepare_qat,
+    quantize_dynamic,
+    quantize_static,
+)
 from minidl.recipes import RECIPES
 from minidl.vision import models
 
@@ -194,3 +201,61 @@ def test_onnxruntime_optimises_to_the_same_labels():
     (found,) = by_onnxruntime(content, x)
     with minidl.no_grad():
         np.testing.assert_array_equal(found.argmax(1), model(x).argmax(1).numpy())
+
+
+# ------------------------------------------------------------------------------ integers
+
+
+def _one_step(model, x, *found):
+    """Results agree up to one step of 8 bits over the output's range.
+
+    Sums of integers are exact, but inputs near the middle between two integers may be rounded
+    either way, seeing that the layers before compute floats in another order.
+    """
+    with minidl.no_grad():
+        wanted = model(x).numpy()
+    for each in found:
+        assert abs(each - wanted).max() <= np.ptp(wanted) / 255
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_quantized_networks_of_the_recipes(recipe):
+    x = floats(8, 3, 32, 32)
+    model = fold_batch_norm(RECIPES[recipe].model().eval(), x)
+    integers = quantize_static(model, [x])
+    content = onnx.to_bytes(integers, x)
+    loaded = onnx.from_bytes(content)
+    kinds = {node.op_type for node in reference.load_from_string(content).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Gemm", "Conv"} <= kinds
+    more = floats(5, 3, 32, 32, seed=1)
+    with minidl.no_grad():
+        np.testing.assert_array_equal(loaded(more).numpy(), integers(more).numpy())
+    _one_step(integers, more, *by_onnxruntime(content, more))
+
+
+@given(networks(), st.sampled_from(["static", "dynamic"]))
+@settings(max_examples=15, deadline=None)
+def test_drawn_quantized_networks(model, how):
+    x = floats(4, 3, 12, 12)
+    model = fold_batch_norm(model, x)
+    integers = quantize_dynamic(model) if how == "dynamic" else quantize_static(model, [x])
+    content = onnx.to_bytes(integers, x)
+    more = floats(3, 3, 12, 12, seed=1)
+    with minidl.no_grad():
+        wanted, again = integers(more).numpy(), onnx.from_bytes(content)(more).numpy()
+    np.testing.assert_allclose(again, wanted, rtol=1e-5, atol=1e-6)
+    (found,) = by_onnxruntime(content, more)
+    if how != "dynamic":
+        _one_step(integers, more, found)
+
+
+def test_a_rehearsing_model_can_be_written():
+    x = floats(8, 3, 32, 32)
+    model = prepare_qat(RECIPES["article"].model())
+    model(x)
+    disable_observer(model.eval())
+    content = onnx.to_bytes(model, x)
+    with minidl.no_grad():
+        wanted = model(x).numpy()
+    (found,) = by_onnxruntime(content, x)
+    assert abs(found - wanted).max() < 0.02 * np.ptp(wanted)
