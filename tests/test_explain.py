@@ -732,3 +732,17 @@ def test_the_sheet_of_the_documentation(files, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     sheet.main()
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_maps_by_default_are_not_too_coarse():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 2),
+    )
+    x = minidl.randn(1, 3, 8, 8)
+    by_default = explain.grad_cam(model, x, target=1).numpy()
+    np.testing.assert_array_equal(by_default, explain.grad_cam(model, x, "1", 1).numpy())
+    assert not np.array_equal(by_default, explain.grad_cam(model, x, "2", 1).numpy())

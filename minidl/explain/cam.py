@@ -28,7 +28,8 @@ def grad_cam(
         As of `saliency`.
     layer : Module, str or None
         The layer, or its name: a submodule's path, or the name of a step's result in an
-        `OnnxModule`. By default the last one that returns maps of more than one pixel.
+        `OnnxModule`. By default the last one that returns maps of at least 4 pixels a side, or if
+        there is none, of more than one.
 
     Returns
     -------

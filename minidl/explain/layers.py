@@ -15,14 +15,17 @@ from minidl.nn import Module
 from minidl.onnx import OnnxModule
 from minidl.tensor import Tensor
 
+_FINE = 4
+"""Maps of fewer pixels a side say little of places."""
+
 
 def logits_and_maps(
     model: Module, input: Tensor, layer: Module | str | None
 ) -> tuple[Tensor, Tensor]:
     """The logits (N, classes), and what ``layer`` returned for them, (N, K, H, W).
 
-    By default it is the last layer that returns maps of more than one pixel. Of a layer that is
-    called several times, the last call counts. ValueError if there are no such maps.
+    By default it is the last layer that returns maps of at least `_FINE` pixels a side, or if there
+    is none, of more than one. Of a layer that is called several times, the last call counts. ValueError if there are no such maps.
     """
     name = _name_of(layer, model) if isinstance(layer, Module) else layer
     returned: dict[str, Tensor | None] = {}
@@ -82,7 +85,8 @@ def _chosen(returned: dict[str, Tensor | None], name: str | None) -> Tensor:
     """The maps of the layer ``name``, or the last ones."""
     maps = {each: result for each, result in returned.items() if result is not None}
     if name is None and maps:
-        return list(maps.values())[-1]
+        fine = [each for each in maps.values() if min(each.shape[2:]) >= _FINE]
+        return (fine or list(maps.values()))[-1]
     if name in maps:
         return maps[name]
     reason = "" if name is None else f"the model calls no layer {name!r}: "
