@@ -25,7 +25,8 @@ def logits_and_maps(
     """The logits (N, classes), and what ``layer`` returned for them, (N, K, H, W).
 
     By default it is the last layer that returns maps of at least `_FINE` pixels a side, or if there
-    is none, of more than one. Of a layer that is called several times, the last call counts. ValueError if there are no such maps.
+    is none, of more than one. Of a layer that is called several times, the last call counts.
+    ValueError if there are no such maps.
     """
     name = _name_of(layer, model) if isinstance(layer, Module) else layer
     returned: dict[str, Tensor | None] = {}
