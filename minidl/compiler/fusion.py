@@ -18,6 +18,7 @@ from minidl.compiler.memory import Allocations
 from minidl.compiler.structure import mapped
 from minidl.compiler.trace import Call, Trace, Value
 from minidl.kernels.launch import Unplanned, noting, planned
+from minidl.kernels.quantized.reference import POOL, RELU
 
 
 def fuse(trace: Trace) -> None:
@@ -148,16 +149,28 @@ def _rectified_linears(graph: Graph) -> None:
 
 
 def _rectified_integers(graph: Graph) -> None:
-    """A layer of integers, whose last argument says whether ReLU comes after, and ReLU."""
-    for name in ("quantized_conv2d", "quantized_linear"):
-        for layer in list(graph.named(name)):
-            relu = graph.only_user(layer.result, "relu")
-            if relu and graph.undisturbed([layer, relu]):
-                fused = Call(
-                    f"{name}_relu", layer.function, (*layer.args[:-1], True), {}, False, layer.line
-                )
-                fused.result = relu.result
-                graph.replace([layer, relu], fused)
+    """A layer of integers, whose last argument says what comes after, with ReLU and pooling."""
+    for layer in list(graph.named("quantized_conv2d", "quantized_linear")):
+        behind, result = _rectified_and_pooled(graph, layer)
+        if behind and graph.undisturbed([layer, *behind]):
+            after = POOL if len(behind) == 2 else RELU
+            name = "_".join(call.name for call in (layer, *behind))
+            fused = Call(name, layer.function, (*layer.args[:-1], after), {}, False, layer.line)
+            if _outlined(fused) is None:
+                continue
+            fused.result = result
+            graph.replace([layer, *behind], fused)
+
+
+def _rectified_and_pooled(graph: Graph, layer: Call) -> tuple[list[Call], Any]:
+    """ReLU, or ReLU and pooling of 2 by 2 in either order, behind a layer; and their result."""
+    relu = graph.only_user(layer.result, "relu")
+    pool = graph.only_user(relu.result if relu else layer.result, "max_pool2d")
+    if pool and pool.args[1:5] == _POOLED and graph.used_by(pool.result[1]):
+        last = relu or graph.only_user(pool.result[0], "relu")
+        if last:
+            return [last, pool], pool.result[0] if relu else last.result
+    return ([relu], relu.result) if relu else ([], None)
 
 
 def _call(like: Call, function: Callable, *args: Any) -> Call:

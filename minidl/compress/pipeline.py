@@ -128,7 +128,7 @@ class _Pipeline:
         self.report.add(step, self.model, self.example, self.test)
 
     def remove_channels(self, share: float) -> None:
-        self.model = pruning.prune_channels_to(self.model, self.example, share, round_to=2)
+        self.model = pruning.prune_channels_to(self.model, self.example, share, round_to=8)
         fine_tune(self.model, self.train, label="after removing channels", **self.training)
         self.measure("channels removed")
 

@@ -87,7 +87,8 @@ def _quantized(builder, numbers, scale, zero):
     rint = cgutils.get_or_insert_function(builder.module, kind, name)
     if vector:
         scale, zero = (everywhere(builder, each, numbers.type) for each in (scale, zero))
-    q = builder.fadd(builder.call(rint, [builder.fdiv(numbers, scale)]), zero)
+    quotient = builder.fdiv(numbers, scale, flags=IN_ORDER)
+    q = builder.fadd(builder.call(rint, [quotient]), zero, flags=IN_ORDER)
     for sign, limit in ((">", 0.0), ("<", 255.0)):
         limit = ir.Constant(q.type, [limit] * q.type.count if vector else limit)
         q = builder.select(builder.fcmp_ordered(sign, q, limit), q, limit)
@@ -140,6 +141,16 @@ def quantize_run(_typing, x, index, scale, zero, data, to):
 
 
 # --------------------------------------------------------------------------- sums to floats
+
+
+@intrinsic
+def larger(_typing, a, b):
+    """The larger of each two sums of two vectors."""
+
+    def generate(_context, builder, _signature, args):
+        return builder.select(builder.icmp_signed(">", *args), *args)
+
+    return a(a, b), generate
 
 
 @intrinsic

@@ -19,7 +19,7 @@ from minidl.onnx.module import OnnxModule, Step
 from minidl.onnx.node import Node, name_of
 from minidl.onnx.package import checker, numpy_helper, onnx, require_onnx
 from minidl.onnx.registry import readers
-from minidl.ops import from_numpy
+from minidl.ops import tensor as tensor_of
 
 _OPSETS = range(13, 22)
 _NODES = 100_000
@@ -171,7 +171,7 @@ class _Loader:
             learnt = array.dtype.kind == "f" and (
                 name not in statistics if trainable is None else name in trainable
             )
-            tensor = from_numpy(array)
+            tensor = tensor_of(array)  # memory of its own, which nobody else writes
             self.module.hold(slot, name, Parameter(tensor) if learnt else tensor)
 
 

@@ -1,8 +1,8 @@
 """Layers that compute in 8-bit integers with 32-bit sums: floats in, floats out.
 
 The input is made integers as `minidl.quantize` does it, the weights are already, and the sums of
-their products are whole numbers: exact, in whatever order they are added up. A compiled step puts a
-ReLU that comes behind into the layer: that is what the operators' last argument is for.
+their products are whole numbers: exact, in whatever order they are added up. A compiled step puts
+ReLU and pooling that come behind into the layer: that is what the operators' last argument is for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from minidl.autograd import is_grad_enabled, op
 from minidl.backend import int8, is_array, xp
 from minidl.kernels.launch import contiguous, planned
 from minidl.kernels.packs import watch
+from minidl.kernels.quantized.reference import PLAIN
 from minidl.ops.conv import check_fits, check_groups, padding_at_ends
 from minidl.ops.pair import Sizes, pair
 from minidl.ops.quantize import parameters
@@ -28,7 +29,7 @@ _MOST_PRODUCTS = 2**31 // (255 * 128)  # whose sum a 32-bit integer surely holds
 @op
 @planned
 def _quantized_conv2d(
-    input, scale, zero_point, weight, weight_scale, bias, stride, padding, dilation, groups, relu
+    input, scale, zero_point, weight, weight_scale, bias, stride, padding, dilation, groups, after
 ):
     weight_scale = _checked(input, weight, weight_scale, bias)
     if input.ndim != 4 or weight.ndim != 4:
@@ -36,18 +37,18 @@ def _quantized_conv2d(
     check_groups(input, weight, groups)
     check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
     numbers = parameters(input, scale, zero_point, None)
-    how = stride, padding, dilation, groups, relu
+    how = stride, padding, dilation, groups, after
     return kernels.quantized_conv2d(input, *numbers, weight, weight_scale, bias, *how)
 
 
 @op
 @planned
-def _quantized_linear(input, scale, zero_point, weight, weight_scale, bias, relu):
+def _quantized_linear(input, scale, zero_point, weight, weight_scale, bias, after):
     weight_scale = _checked(input, weight, weight_scale, bias)
     if input.ndim != 2 or weight.ndim != 2 or input.shape[1] != weight.shape[1]:
         raise ValueError("wants an input of shape (..., in) and a weight of shape (out, in)")
     numbers = parameters(input, scale, zero_point, None)
-    return kernels.quantized_linear(input, *numbers, weight, weight_scale, bias, relu)
+    return kernels.quantized_linear(input, *numbers, weight, weight_scale, bias, after)
 
 
 def _checked(input: Any, weight: Any, weight_scale: Any, bias: Any) -> Any:
@@ -116,7 +117,7 @@ def quantized_conv2d(
     stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     padding = padding_at_ends(padding, weight.shape[2:], stride, dilation)
     _watch(weight)
-    how = stride, padding, dilation, groups, False
+    how = stride, padding, dilation, groups, PLAIN
     return _quantized_conv2d(input, scale, zero_point, weight, weight_scale, bias, *how)
 
 
@@ -129,7 +130,7 @@ def quantized_linear(
     `quantized_conv2d`.
     """
     _watch(weight)
-    args = scale, zero_point, weight, weight_scale, bias, False
+    args = scale, zero_point, weight, weight_scale, bias, PLAIN
     if input.ndim == 2:
         return _quantized_linear(input, *args)
     rows = reshape(input, (math.prod(input.shape[:-1]), *input.shape[-1:]))

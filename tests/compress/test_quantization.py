@@ -45,7 +45,8 @@ def convolutions(draw):
     w_scale = scales if draw(st.booleans()) else np.asarray(scales[0])
     bias = random.standard_normal(filters).astype(np.float32) if draw(st.booleans()) else None
     zero = np.asarray(draw(st.integers(-128, 127)), np.int8)
-    return x, np.asarray(np.float32(0.03)), zero, w, w_scale, bias, *how
+    after = draw(st.sampled_from([reference.PLAIN, reference.RELU, reference.POOL]))
+    return x, np.asarray(np.float32(0.03)), zero, w, w_scale, bias, *how, after
 
 
 @given(convolutions())
@@ -97,6 +98,20 @@ def test_the_largest_sums_do_not_overflow():
         minidl.quantized_linear(
             minidl.zeros(1, size + 1), 1.0, 0, minidl.tensor(np.zeros((1, size + 1), np.int8)), 1.0
         )
+
+
+@pytest.mark.parametrize("scale", [0.03, 0.0078, 1 / 3, 7e-5])
+def test_numbers_near_the_middle_of_two_integers(scale):
+    """Where a quotient that is off by one unit in the last place is rounded the other way."""
+    scale = np.asarray(np.float32(scale))
+    middles = ((np.arange(-128, 128) + 0.5) * scale).astype(np.float32)
+    x = np.concatenate([np.nextafter(middles, side, dtype=np.float32) for side in (-9, 9)])
+    x = np.concatenate([x, middles]).reshape(-1, 1, 16, 16)
+    one, w = np.asarray(np.float32(1)), np.ones((1, 1, 1, 1), np.int8)
+    args = x, scale, np.asarray(np.int8(3)), w, one, None, (1, 1), (0,) * 4, (1, 1), 1
+    assert cpu.quantized_conv2d(*args).tobytes() == reference.quantized_conv2d(*args).tobytes()
+    rows = x.reshape(1, -1), scale, np.asarray(np.int8(3)), np.eye(768, dtype=np.int8), one, None
+    assert cpu.quantized_linear(*rows).tobytes() == reference.quantized_linear(*rows).tobytes()
 
 
 def test_changed_weights_are_packed_anew():

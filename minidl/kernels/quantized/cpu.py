@@ -31,16 +31,17 @@ def quantized_conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
-    relu: bool = False,
+    after: int = reference.PLAIN,
 ) -> np.ndarray:
     """See `minidl.kernels.quantized.reference.quantized_conv2d`."""
     how = stride, padding, dilation, groups
     if not _covered(x, w):
-        args = x, scale, zero_point, w, w_scale, bias, *how, relu
+        args = x, scale, zero_point, w, w_scale, bias, *how, after
         return unplanned(reference.quantized_conv2d, *args)
     size = output_size(x.shape[2:], w.shape[2:], *how[:3])
     x, padding = cropped(x, padding)
-    y = empty((len(x), len(w), *size), x.dtype)
+    shape = (size[0] // 2, size[1] // 2) if after == reference.POOL else size
+    y = empty((len(x), len(w), *shape), x.dtype)
     grid = grid_of(x.shape, size, (stride, padding, dilation, groups))
     blocks = -(-w.shape[1] // 4)
     area = math.prod(w.shape[2:])
@@ -49,9 +50,9 @@ def quantized_conv2d(
     packed = _packed(w, (groups,), length, flat.pack, w.reshape(-1), w.shape[1], area, groups)
     offsets = tap_offsets(blocks, *w.shape[2:], grid)[: blocks * area]
     numbers = _numbers(len(w), scale, zero_point, w_scale, bias)
-    work = y.size // len(w) * packed.size // SIMD
+    work = len(x) * size[0] * size[1] * packed.size // SIMD
     flat.correlate(
-        work, x, *numbers[:3], packed, offsets, numbers[3], relu, y.reshape(-1),
+        work, x, *numbers[:3], packed, offsets, numbers[3], after, y.reshape(-1),
         w.shape[2:], size, groups, grid,
     )  # fmt: skip
     return y
@@ -65,11 +66,11 @@ def quantized_linear(
     w: np.ndarray,
     w_scale: np.ndarray,
     bias: np.ndarray | None,
-    relu: bool = False,
+    after: int = reference.PLAIN,
 ) -> np.ndarray:
     """See `minidl.kernels.quantized.reference.quantized_linear`."""
     if not _covered(x, w):
-        args = x, scale, zero_point, w, w_scale, bias, relu
+        args = x, scale, zero_point, w, w_scale, bias, after
         return unplanned(reference.quantized_linear, *args)
     x = contiguous(x)
     outputs, size = w.shape
@@ -79,7 +80,7 @@ def quantized_linear(
     y = empty((len(x), outputs), x.dtype)
     numbers = _numbers(outputs, scale, zero_point, w_scale, bias)
     work = len(x) * width * blocks // SIMD
-    rows.multiply(work, x, *numbers[:3], packed, numbers[3], relu, y)
+    rows.multiply(work, x, *numbers[:3], packed, numbers[3], after, y)
     return y
 
 

@@ -31,13 +31,14 @@ def quantized_conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
-    relu: bool = False,
+    after: int = reference.PLAIN,
 ) -> Any:
     """See `minidl.kernels.quantized.reference.quantized_conv2d`."""
     size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     elements = max(x.size, len(x) * len(w) * math.prod(size))
-    if x.dtype != np.float32 or not elements <= _MOST or not x.size:
-        how = stride, padding, dilation, groups, relu
+    covered = x.dtype == np.float32 and x.size and elements <= _MOST
+    if not covered or after == reference.POOL:
+        how = stride, padding, dilation, groups, after
         args = x, scale, zero_point, w, w_scale, bias, *how
         return unplanned(reference.quantized_conv2d, *args)
     group, taps = w.shape[1], math.prod(w.shape[2:])
@@ -54,17 +55,23 @@ def quantized_conv2d(
     )
     bias = None if bias is None else contiguous(bias)
     scales = contiguous(w_scale), w_scale.size
-    _launch("correlate", y.size, pixels, words, sums, *numbers, *scales, bias, y, layer, int(relu))
+    _launch("correlate", y.size, pixels, words, sums, *numbers, *scales, bias, y, layer, int(after))
     return y
 
 
 @planned
 def quantized_linear(
-    x: Any, scale: Any, zero_point: Any, w: Any, w_scale: Any, bias: Any, relu: bool = False
+    x: Any,
+    scale: Any,
+    zero_point: Any,
+    w: Any,
+    w_scale: Any,
+    bias: Any,
+    after: int = reference.PLAIN,
 ) -> Any:
     """See `minidl.kernels.quantized.reference.quantized_linear`."""
     pictures, filters = x.reshape(*x.shape, 1, 1), w.reshape(*w.shape, 1, 1)
-    how = (1, 1), (0, 0, 0, 0), (1, 1), 1, relu
+    how = (1, 1), (0, 0, 0, 0), (1, 1), 1, after
     y = quantized_conv2d(pictures, scale, zero_point, filters, w_scale, bias, *how)
     return y.reshape(len(x), len(w))
 

@@ -16,10 +16,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl.kernels.integers import add_dots, dequantize, quantize_number, quantize_pixels
+from minidl.kernels.integers import (
+    add_dots,
+    dequantize,
+    larger,
+    quantize_number,
+    quantize_pixels,
+)
 from minidl.kernels.jit import inner, jit, shared
+from minidl.kernels.quantized.reference import POOL, RELU
 from minidl.kernels.share import share
-from minidl.kernels.tiles import load_row, rectified, store_tile, zero_tile
+from minidl.kernels.tiles import load_row, pairs, rectified, store_tile, zero_tile
 from minidl.kernels.unchecked import copy, get, put
 from minidl.kernels.vectors import lanes, splat, store
 
@@ -185,7 +192,7 @@ def _fill_planes(x, group_size, w, taps, offsets, y, plane, planes, groups, star
 
 
 @inner
-def _finish(flat, at, plane, planes, shifts, factors, bias, relu, y, size, groups, grid):
+def _finish(flat, at, plane, planes, shifts, factors, bias, after, y, size, groups, grid):
     """One picture's results out of the sums that start at ``at``.
 
     Lines are written in their order: what a vector writes too much is written over.
@@ -198,14 +205,33 @@ def _finish(flat, at, plane, planes, shifts, factors, bias, relu, y, size, group
         for _ in range(size[0]):
             for j in range(0, size[1], VECTORS * lanes(flat)):
                 row = dequantize(load_row(flat, line + j, VECTORS), shift, factor, b)
-                store_tile(y, to + j, 0, VECTORS, rectified(row) if relu else row)
+                store_tile(y, to + j, 0, VECTORS, rectified(row) if after == RELU else row)
             line += grid.pitch
             to += size[1]
 
 
 @inner
+def _pool(flat, at, plane, planes, shifts, factors, bias, y, size, groups, grid):
+    """As `_finish`, the largest of windows of 2 by 2: of the sums, which are in the same order."""
+    per_group = len(bias) // groups
+    to = 0
+    for o in range(len(bias)):
+        upper = at + (o // per_group * planes + o % per_group) * plane
+        shift, factor, b = splat(get(shifts, o)), splat(get(factors, o)), splat(get(bias, o))
+        for _ in range(size[0] // 2):
+            lower = upper + grid.pitch
+            for j in range(0, size[1] // 2, lanes(flat)):
+                a0, a1 = pairs(load_row(flat, upper + 2 * j, VECTORS))
+                b0, b1 = pairs(load_row(flat, lower + 2 * j, VECTORS))
+                largest = (larger(larger(a0, a1), larger(b0, b1)),)
+                store_tile(y, to + j, 0, 1, rectified(dequantize(largest, shift, factor, b)))
+            upper += 2 * grid.pitch
+            to += size[1] // 2
+
+
+@inner
 def _correlate_chunk(
-    chunk, x, scale, zero, w_scale, packed, offsets, bias, relu, y, kernel, size, groups, grid
+    chunk, x, scale, zero, w_scale, packed, offsets, bias, after, y, kernel, size, groups, grid
 ):
     """The share of one chunk in `correlate`."""
     filters = len(bias)
@@ -230,22 +256,25 @@ def _correlate_chunk(
     numbers = y.size // x.shape[0]
     finished = np.empty(numbers + tile, np.float32)
     for n in range(count):
-        at = n * area
-        _finish(sums, at, plane, planes, shifts, factors, bias, relu, finished, size, groups, grid)
+        args = sums, n * area, plane, planes, shifts, factors, bias
+        if after == POOL:
+            _pool(*args, finished, size, groups, grid)
+        else:
+            _finish(*args, after, finished, size, groups, grid)
         copy(y, (first + n) * numbers, finished, 0, numbers)
 
 
 @shared
 def correlate(
-    team, x, scale, zero_point, w_scale, packed, offsets, bias, relu, y, kernel, size, groups, grid
+    team, x, scale, zero_point, w_scale, packed, offsets, bias, after, y, kernel, size, groups, grid
 ):
     """Fill y, flat, with the correlation of x, made integers, and the filters from `pack`.
 
-    ``offsets`` are those of the taps, ``kernel`` is the filters' size, ``size`` the result's. With
-    ``relu``, negative results become 0.
+    ``offsets`` are those of the taps, ``kernel`` is the filters' size, ``size`` that of the
+    convolution's result. ``after`` says what comes after.
     """
     zero = np.float32(np.int32(zero_point[0]) + np.int32(OFFSET))
     chunks = (x.shape[0] + grid.pictures - 1) // grid.pictures
     how = kernel, size, groups, grid
-    args = x, scale[0], zero, w_scale, packed, offsets, bias, relu, y, *how
+    args = x, scale[0], zero, w_scale, packed, offsets, bias, after, y, *how
     share(team, chunks, _correlate_chunk, args)

@@ -15,8 +15,14 @@ import numpy as np
 
 from minidl.backend import xp
 from minidl.kernels.conv.reference import Padding, Pair, conv2d
+from minidl.kernels.pool.reference import max_pool2d
 
 LEAST, MOST = -128, 127
+
+PLAIN, RELU, POOL = range(3)
+"""What comes after a layer: nothing, ReLU, or ReLU and maximum pooling of 2 by 2."""
+
+_WINDOWS = (2, 2), (2, 2), (0, 0), (1, 1)
 
 
 def along(values: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:
@@ -54,15 +60,18 @@ def quantized_conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
-    relu: bool = False,
+    after: int = PLAIN,
 ) -> np.ndarray:
     """The convolution of x (n, c, h, w), made integers, with int8 w (o, c / groups, r, s).
 
-    The products are added up as whole numbers; ``w_scale`` is (o,), or of no dimensions. With
-    ``relu``, negative results become 0.
+    The products are added up as whole numbers; ``w_scale`` is (o,), or of no dimensions.
+    ``after`` says what comes after.
     """
     sums = conv2d(_whole(x, scale, zero_point), _floats(w), None, stride, padding, dilation, groups)
-    return _scaled(sums, x, scale, w_scale, bias, (-1, 1, 1), relu)
+    y = _scaled(sums, x, scale, w_scale, bias, (-1, 1, 1), after != PLAIN)
+    if after != POOL:
+        return y
+    return max_pool2d(y, *_WINDOWS, (y.shape[2] // 2, y.shape[3] // 2))[0]
 
 
 def quantized_linear(
@@ -72,11 +81,11 @@ def quantized_linear(
     w: np.ndarray,
     w_scale: np.ndarray,
     bias: np.ndarray | None,
-    relu: bool = False,
+    after: int = PLAIN,
 ) -> np.ndarray:
     """The product of x (n, k), made integers, with int8 w (o, k), as `quantized_conv2d`."""
     sums = _whole(x, scale, zero_point) @ _floats(w).T
-    return _scaled(sums, x, scale, w_scale, bias, (-1,), relu)
+    return _scaled(sums, x, scale, w_scale, bias, (-1,), after == RELU)
 
 
 def _whole(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:

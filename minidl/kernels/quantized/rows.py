@@ -16,6 +16,7 @@ from minidl.kernels.integers import (
     quantize_run,
 )
 from minidl.kernels.jit import inner, jit, shared
+from minidl.kernels.quantized.reference import RELU
 from minidl.kernels.share import share
 from minidl.kernels.tiles import load_row, rectified, store_tile, zero_tile
 from minidl.kernels.unchecked import copy, get, put
@@ -73,19 +74,19 @@ def _tile(sums, x, at, pitch, w, start, y):
 
 
 @inner
-def _finish(sums, rows, shifts, factors, bias, relu, y, to, outputs, count):
+def _finish(sums, rows, shifts, factors, bias, after, y, to, outputs, count):
     """The results of some rows for one tile, of which ``count`` outputs are there."""
     finished = np.empty(WIDTH, np.float32)
     for i in range(rows):
         for j in range(0, WIDTH, lanes(sums)):
             row = load_row(sums, i * WIDTH + j, 1)
             row = dequantize(row, load(shifts, j), load(factors, j), load(bias, j))
-            store_tile(finished, j, 0, 1, rectified(row) if relu else row)
+            store_tile(finished, j, 0, 1, rectified(row) if after == RELU else row)
         copy(y, to + i * outputs, finished, 0, count)
 
 
 @inner
-def _fill_share(part, x, scale, zero, w_scale, packed, bias, relu, y):
+def _fill_share(part, x, scale, zero, w_scale, packed, bias, after, y):
     """The share of one part in `multiply`: some rows, some outputs."""
     rows, outputs = y.shape
     size = x.shape[1]
@@ -120,18 +121,18 @@ def _fill_share(part, x, scale, zero, w_scale, packed, bias, relu, y):
                 _tile(zero_tile(numbers, LONE), numbers, at, blocks, packed, start, sums)
                 count = 1
             to = n * outputs + o
-            _finish(sums, count, shifts, factors, added, relu, target, to, outputs, there)
+            _finish(sums, count, shifts, factors, added, after, target, to, outputs, there)
             n += count
 
 
 @shared
-def multiply(team, x, scale, zero_point, w_scale, packed, bias, relu, y):
+def multiply(team, x, scale, zero_point, w_scale, packed, bias, after, y):
     """Fill y (n, o) with the products of x (n, k), made integers, and w from `pack`.
 
-    With ``relu``, negative results become 0.
+    ``after`` says what comes after.
     """
     zero = np.float32(np.int32(zero_point[0]) + np.int32(OFFSET))
     rows, outputs = y.shape
     strips = (outputs + OUTPUTS_OF_A_SHARE - 1) // OUTPUTS_OF_A_SHARE
     parts = (rows + ROWS_OF_A_SHARE - 1) // ROWS_OF_A_SHARE * strips
-    share(team, parts, _fill_share, (x, scale[0], zero, w_scale, packed, bias, relu, y))
+    share(team, parts, _fill_share, (x, scale[0], zero, w_scale, packed, bias, after, y))

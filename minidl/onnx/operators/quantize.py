@@ -35,14 +35,14 @@ def _(graph, y, _source, values):
 
 
 @writes("quantized_conv2d")
-def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, *how_and_relu):
+def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, *how_and_after):
     x = _rounded(graph, None, x, scale, zero_point, None)
     weights = _weight(graph, weight, weight_scale), graph.shape(weight)
-    write_conv(graph, y, x, *weights, bias, *how_and_relu[:-1])
+    write_conv(graph, y, x, *weights, bias, *how_and_after[:-1])
 
 
 @writes("quantized_linear")
-def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, _relu):
+def _(graph, y, x, scale, zero_point, weight, weight_scale, bias, _after):
     x = _rounded(graph, None, x, scale, zero_point, None)
     graph.add("Gemm", [x, _weight(graph, weight, weight_scale), bias], y, transB=1)
 
