@@ -53,11 +53,10 @@ async def client(port: int, request: bytes, end: float, statuses: collections.Co
         start = time.perf_counter()
         writer.write(request)
         try:
-            async with asyncio.timeout(30):
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(re.search(rb"content-length: (\d+)", head, re.I).group(1))
-                await reader.readexactly(length)
-        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(re.search(rb"\r\ncontent-length: (\d+)", head, re.I).group(1))
+            await reader.readexactly(length)
+        except (OSError, asyncio.IncompleteReadError):
             statuses["lost"] += 1
             break
         statuses[head[9:12].decode()] += 1
@@ -68,7 +67,13 @@ async def client(port: int, request: bytes, end: float, statuses: collections.Co
 async def clients(port: int, request: bytes, count: int, seconds: float):
     statuses, times = collections.Counter(), []
     end = time.perf_counter() + seconds
-    await asyncio.gather(*(client(port, request, end, statuses, times) for _ in range(count)))
+    asking = [
+        asyncio.ensure_future(client(port, request, end, statuses, times)) for _ in range(count)
+    ]
+    done, hung = await asyncio.wait(asking, timeout=seconds + 30)
+    statuses["hung"] = len(hung)
+    for task in done:
+        task.result()
     return dict(statuses), times
 
 

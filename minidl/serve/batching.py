@@ -91,9 +91,8 @@ class Batcher:
             self.waiting += len(pictures)
             self.changed.notify()
         try:
-            async with asyncio.timeout(self.settings.timeout):
-                return await job.done
-        except TimeoutError:
+            return await asyncio.wait_for(job.done, self.settings.timeout)
+        except asyncio.TimeoutError:
             raise RequestError(504, "the model took too long") from None
 
     def close(self) -> None:

@@ -99,9 +99,8 @@ class Guard:
                 return await receive()
             end = loop.time() + self.seconds if end is None else end
             try:
-                async with asyncio.timeout_at(end):
-                    message = await receive()
-            except TimeoutError:
+                message = await asyncio.wait_for(receive(), end - loop.time())
+            except asyncio.TimeoutError:
                 raise RequestError(408, f"the body took more than {self.seconds:g} s") from None
             read += len(message.get("body", b""))
             complete = not message.get("more_body", False)

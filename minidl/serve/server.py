@@ -19,6 +19,8 @@ _GRACE = 30  # seconds for requests under way when the server is asked to end
 class _Server(uvicorn.Server):
     """Ends on SIGTERM and SIGINT when what is under way is answered, with exit code 0."""
 
+    said = ""  # once requests are taken
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -26,11 +28,17 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self.said, file=sys.stderr, flush=True)
+
 
 def bound(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. OSError if that is not possible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends small answers at once (TCP_NODELAY) only where it reads that this is TCP
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
@@ -56,14 +64,6 @@ def serve(app: App, listening: socket.socket, started: str) -> int:
         server_header=False,
     )
     server = _Server(config)
-
-    async def run() -> None:
-        serving = asyncio.create_task(server.serve([listening]))
-        while not (server.started or serving.done()):
-            await asyncio.sleep(0.02)
-        if server.started:
-            print(started, file=sys.stderr, flush=True)
-        await serving
-
-    asyncio.run(run())
+    server.said = started
+    server.run([listening])
     return 0 if server.started else 1
