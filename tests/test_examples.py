@@ -13,10 +13,12 @@ from pathlib import Path
 
 import cifar_cnn
 import numpy as np
+import pipeline
 import pytest
 from tiny_data import tiny_cifar10
 
 import minidl
+import minidl.onnx
 from minidl import emulator
 from minidl.vision import datasets
 
@@ -197,3 +199,21 @@ def test_damaged_files_are_named(data, tmp_path):
     cut.write_bytes(cut.read_bytes()[:-100])
     with pytest.raises(SystemExit, match=r"cannot be used.*data_batch_3\.bin"):
         cifar_cnn.main(["--data", str(tmp_path / "data")])
+
+
+def test_the_pipeline_ends_with_an_answer_of_its_server(data, tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / "pipeline.py"), "--data", str(data)]
+    command += ["--epochs", "1", "--limit-train", "200", "--limit-test", "40"]
+    command += ["--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    for step in ("preprocess", "train and optimise", "compress", "infer", "deploy"):
+        assert f"--- {step}" in done.stdout
+    assert "channels removed" in done.stdout and "integers, static" in done.stdout
+    assert " says: " in done.stdout
+    found = minidl.onnx.load(tmp_path / "out" / "model.onnx")
+    assert found(minidl.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_the_pipeline_says_what_is_missing(tmp_path):
+    assert pipeline.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1

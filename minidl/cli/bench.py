@@ -8,13 +8,13 @@ examples:
 from __future__ import annotations
 
 import argparse
-import time
 
 import numpy as np
 
 import minidl
 from minidl.cli import options
-from minidl.recipes import Classifier, load_model
+from minidl.compress.report import latencies
+from minidl.recipes import load_model
 
 _SECONDS = 1.0  # for each batch size
 
@@ -36,7 +36,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the latency of a compiled pass, and pictures a second."""
     model = load_model(args.model)
-    rows = {batch: _latencies(model, batch) for batch in args.batch}
+    shape = tuple(model.input_shape)
+    rows = {batch: latencies(model.network, shape, batch, _SECONDS) for batch in args.batch}
     facts = {
         "threads": minidl.get_num_threads(),
         "latency_ms": {
@@ -56,20 +57,3 @@ def run(args: argparse.Namespace) -> int:
         )
     options.answer(args, facts, "\n".join(lines))
     return 0
-
-
-def _latencies(model: Classifier, batch: int) -> list[float]:
-    """The seconds of each pass of about a second's worth, after some that do not count."""
-    random = np.random.default_rng(0)
-    inputs = minidl.tensor(random.normal(size=(batch, *model.input_shape)).astype(np.float32))
-    forward = minidl.compile(model.network.eval())
-    times: list[float] = []
-    with minidl.no_grad():
-        for _ in range(5):
-            forward(inputs)
-        end = time.perf_counter() + _SECONDS
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            forward(inputs)
-            times.append(time.perf_counter() - start)
-    return times

@@ -115,10 +115,17 @@ def accuracy(model: nn.Module, test: DataLoader) -> float:
 
 def latency(model: nn.Module, example: Tensor, batch: int, seconds: float = _SECONDS) -> float:
     """The median time of a compiled pass over a batch, in milliseconds."""
+    return 1e3 * float(np.median(latencies(model, tuple(example.shape[1:]), batch, seconds)))
+
+
+def latencies(model: nn.Module, shape: tuple[int, ...], batch: int, seconds: float) -> list[float]:
+    """The seconds of each compiled pass of so many seconds' worth, after some that do not count.
+
+    The inputs are normal numbers, ``batch`` samples of ``shape``.
+    """
     forward = minidl.compile(model.eval())
     random = np.random.default_rng(0)
-    shape = (batch, *example.shape[1:])
-    inputs = minidl.tensor(random.standard_normal(shape).astype(np.float32))
+    inputs = minidl.tensor(random.standard_normal((batch, *shape)).astype(np.float32))
     times: list[float] = []
     with minidl.no_grad():
         for _ in range(5):
@@ -128,7 +135,7 @@ def latency(model: nn.Module, example: Tensor, batch: int, seconds: float = _SEC
             start = time.perf_counter()
             forward(inputs)
             times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
+    return times
 
 
 def _nonzero(model: nn.Module) -> int:

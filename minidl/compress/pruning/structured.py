@@ -148,12 +148,16 @@ def _shrink(use: Use, kept: np.ndarray) -> None:
         module.weight = _part(module.weight, kept, 1)
         _rename(module, "in", len(kept))
         return
-    for name, tensor in [*module.named_parameters(False), *module.named_buffers(False)]:
+    for name, tensor in _own_tensors(module):
         if tensor.ndim:
             setattr(module, name, _part(tensor, kept, 0))
     _rename(module, "out", len(kept))
     if use.side == "both" and isinstance(module, nn.Conv2d):
         module.in_channels = module.groups = len(kept)
+
+
+def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
 
 
 def _part(tensor: Tensor, kept: np.ndarray, axis: int) -> Tensor:
