@@ -18,7 +18,7 @@ from benchmarks.gpu_work import Sizes, Work, kernel_work, on_device, peer_availa
 from minidl.kernels.augment import program as instructions
 from minidl.kernels.registry import kernels
 
-COMPOSED = {"conv2d_grads", "linear", "linear_grad"}
+COMPOSED = {"conv2d_grads", "linear", "linear_grad", "quantized_linear"}
 """Kernels that on a GPU are made of others."""
 
 ELSEWHERE = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"} | COMPOSED
@@ -114,6 +114,18 @@ def _augmentation(i: Inputs) -> tuple:
     )
 
 
+def _integers(i: Inputs) -> tuple:
+    """A 3x3 convolution of 8-bit integers, as many channels out as in."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-128, 128, (i.channels, i.channels, 3, 3)).astype(np.int8)
+    scale, zero_point = np.asarray(np.float32(0.05)), np.asarray(np.int8(0))
+    numbers = (on_device(i.place, each) for each in (scale, zero_point, weight))
+    return (
+        *(i.pictures(), *numbers, i.by_channel(0.01), None),
+        *((1, 1), (1, 1, 1, 1), (1, 1), 1),
+    )
+
+
 ARGUMENTS: dict[str, Callable[[Inputs], tuple]] = {
     "activation": lambda i: (i.pictures(), i.by_channel(), "gelu", ()),
     "activation_grad": lambda i: (i.pictures(), i.pictures(), i.by_channel(), "gelu", ()),
@@ -151,6 +163,7 @@ ARGUMENTS: dict[str, Callable[[Inputs], tuple]] = {
         *(i.pictures(), i.pictures(), i.by_channel(0.0), i.by_channel(), i.by_channel()),
     ),
     "philox": lambda i: (on_device(i.place, np.zeros((i.count // 4, 4), np.uint32)), 1, 2, 0),
+    "quantized_conv2d": _integers,
     "reduce_max": lambda i: (i.pictures(), (0, 2, 3), False),
     "reduce_mean": lambda i: (i.pictures(), (2, 3), False, np.dtype("float32")),
     "reduce_min": lambda i: (i.scores(), (1,), False),

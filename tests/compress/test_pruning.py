@@ -341,6 +341,9 @@ def test_half_the_multiply_adds():
     rounded = p.prune_channels(model, x, 0.4, round_to=4)
     widths = [m.out_channels for m in rounded.modules() if isinstance(m, nn.Conv2d)]
     assert all(width % 4 == 0 for width in widths)
+    narrow = p.prune_channels_to(ArticleNet(), x, 0.5, round_to=8)
+    assert narrow.conv1.out_channels in (2, 4) and narrow.conv2.out_channels in (4, 8, 12)
+    assert multiply_adds(narrow, x) > 0.3 * multiply_adds(ArticleNet(), x)
 
 
 def test_operators_that_are_not_known_forbid():

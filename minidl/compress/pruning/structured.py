@@ -55,7 +55,8 @@ def prune_channels(
     per_layer : bool
         Whether each layer loses this share, or all together.
     round_to : int
-        Layers keep a multiple of so many channels, which kernels may prefer.
+        Layers keep a multiple of so many channels, which kernels may prefer; layers of less than
+        three times as many keep a multiple of half of it, or a quarter, and so on.
 
     Raises
     ------
@@ -133,9 +134,11 @@ def _chosen(
 
 def _rounded(number: int, removable: int, fixed: int, round_to: int) -> int:
     """How many go, so that what stays is at least one and a multiple."""
-    stays = removable + fixed - number
-    stays = max(-(-stays // round_to) * round_to, 1)
-    return max(removable + fixed - stays, 0)
+    size = removable + fixed
+    while round_to > 1 and 3 * round_to > size:
+        round_to //= 2
+    stays = max(-(-(size - number) // round_to) * round_to, 1)
+    return max(size - stays, 0)
 
 
 # --------------------------------------------------------------------------- the smaller layers
