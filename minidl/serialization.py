@@ -103,11 +103,18 @@ def _read(path: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     try:
         with safe_open(path, framework="np") as file:
             names = file.keys()
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+            arrays = {name: file.get_tensor(name) for name in names}
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no whole safetensors file: {error}") from None
     except (TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} holds a dtype that NumPy does not have: {error}") from None
+    for name, array in arrays.items():
+        if array.dtype.char not in _DTYPES:  # one that another package has taught NumPy
+            raise CheckpointError(
+                f"{path} holds a dtype that NumPy does not have: {name} is {array.dtype}"
+            )
+    return metadata, arrays
 
 
 def _checksum(tree: str, arrays: dict[str, np.ndarray]) -> str:
