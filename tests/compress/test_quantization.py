@@ -277,6 +277,28 @@ def test_compiled_layers_have_the_same_bits(model):
     assert forward.captures == 1
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        [nn.ReLU(), nn.MaxPool2d(2)],
+        [nn.MaxPool2d(2), nn.ReLU()],
+        [nn.ReLU(), nn.MaxPool2d(3, 2)],
+        [nn.MaxPool2d(3, 2, 1), nn.ReLU()],
+        [nn.ReLU()],
+        [nn.MaxPool2d(2)],
+    ],
+)
+def test_what_compiled_steps_put_into_a_layer(behind):
+    x = floats(3, 3, 11, 13)
+    integers = q.quantize_static(nn.Sequential(nn.Conv2d(3, 5, 3), *behind), [x])
+    forward = minidl.compile(integers)
+    with minidl.no_grad():
+        for seed in range(4):
+            x = floats(3, 3, 11, 13, seed=seed)
+            np.testing.assert_array_equal(forward(x).numpy(), integers(x).numpy())
+    assert forward.captures == 1
+
+
 def test_dynamic(model):
     integers = q.quantize_dynamic(model)
     assert isinstance(integers.conv1, nn.Conv2d) and not isinstance(

@@ -131,6 +131,9 @@ def test_a_model_that_was_read_trains_as_the_original_does():
             optimizer.step()
             losses.append(loss.item())
     np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-5)
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    for name, tensor in theirs.items():  # statistics have moved alike
+        np.testing.assert_allclose(tensor.numpy(), ours[name].numpy(), rtol=1e-3, atol=1e-4)
     assert losses[0] != losses[1]
 
 
