@@ -62,8 +62,10 @@ def load(path: str | os.PathLike) -> OnnxModule:
 def from_bytes(content: bytes) -> OnnxModule:
     """The module in the content of an ONNX file; see `load`."""
     require_onnx()
-    proto = _parsed(content)
-    return _Loader(proto).module.eval()
+    try:
+        return _Loader(_parsed(content)).module.eval()
+    except UnicodeDecodeError as error:  # protobuf hands on any bytes as text
+        raise OnnxError(f"damaged: a text in it is not UTF-8: {error}") from None
 
 
 def _parsed(content: bytes) -> Any:

@@ -198,6 +198,9 @@ class Service:
         serving = self.registry.find(request.query_params.get("model"))
         model = serving.model
         top = _top(request.query_params.get("top", "3"), len(model.classes))
+        explained = request.query_params.get("explain", "0")
+        if explained not in ("0", "1"):
+            raise RequestError(400, f"explain must be 0 or 1, got {explained[:40]!r}")
         content = await _content(request)
         decoded = time.perf_counter()
         picture, inputs = await asyncio.to_thread(pictures.prepare, content, model.classifier)
@@ -215,7 +218,7 @@ class Service:
                 "compute": 1e3 * answer.computed,
             },
         }
-        if request.query_params.get("explain", "0") not in ("0", "false", ""):
+        if explained == "1":
             args = model.classifier, picture, inputs, int(order[0])
             began = time.perf_counter()
             facts["explanation"] = await asyncio.to_thread(explain, *args)

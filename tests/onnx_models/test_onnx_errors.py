@@ -139,6 +139,13 @@ def test_files_that_are_none(tmp_path):
         onnx.load(tmp_path / "missing.onnx")
 
 
+@pytest.mark.parametrize("text", [b"weight", b"Conv", b"kernel_shape", b"NCHW"])
+def test_texts_that_are_no_utf8(text):
+    content = onnx.to_bytes(nn.Conv2d(1, 2, 3), floats(1, 1, 5, 5))
+    with pytest.raises(onnx.OnnxError):
+        onnx.from_bytes(content.replace(text, text[:-1] + b"\xa0"))
+
+
 def test_metadata_of_the_wrong_kind():
     content = onnx.to_bytes(nn.Linear(3, 2), floats(1, 3))
     proto = reference.load_from_string(content)

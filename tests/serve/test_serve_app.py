@@ -139,6 +139,7 @@ def test_pictures_that_are_refused(client, content, kind, status):
         ("post", "/predict?model=third", 404),
         ("post", "/predict?top=0", 400),
         ("post", "/predict?top=-1", 400),
+        ("post", "/predict?explain=yes", 400),
         ("get", "/page/../app.py", 404),
         ("get", "/page/%2e%2e/app.py", 404),
     ],
