@@ -51,16 +51,15 @@ class ServedModel:
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """Those of float32 (n, C, H, W) pictures, n at most the largest batch.
 
-        Smaller batches are filled up with zeros to one of a few sizes, each of which is compiled.
+        Batches are filled up with zeros to one of a few sizes, each of which is compiled: for
+        arrays of one layout, so that views with other strides are copied, too.
         """
         count = len(pictures)
         size = next(size for size in self.sizes if size >= count)
-        if size != count:
-            filled = np.zeros((size, *self.shape), np.float32)
-            filled[:count] = pictures
-            pictures = filled
+        filled = np.zeros((size, *self.shape), np.float32)
+        filled[:count] = pictures
         with minidl.no_grad():
-            return self._forward(minidl.from_numpy(pictures)).numpy()[:count]
+            return self._forward(minidl.from_numpy(filled)).numpy()[:count]
 
     def _try(self, size: int) -> None:
         """Run on zeros, which also compiles; CheckpointError if that fails."""

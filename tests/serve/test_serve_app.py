@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from minidl.serve import RequestError, Settings, build
 from minidl.serve.batching import Batcher
 from minidl.serve.guard import Guard
+from minidl.serve.model import ServedModel
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,15 @@ def test_predict(client, files):
         found = [each["probability"] for each in answer["classes"]]
         np.testing.assert_allclose(found, np.sort(shares)[::-1][:4], rtol=1e-3)
         assert set(answer["timings_ms"]) == {"receive", "decode", "queue", "compute"}
+
+
+def test_no_request_is_compiled_for(files):
+    model = ServedModel("first", files[0]["first"], max_batch=4)
+    before = model._forward.captures
+    strided = np.zeros((6, 3, 32, 32), np.float32)[::2]
+    for pictures in (PICTURES[0][None], PICTURES[:2], strided, PICTURES[:1, :, ::-1]):
+        model.logits(pictures)
+    assert model._forward.captures == before == len(model.sizes)
 
 
 def test_predict_with_an_explanation(client):
