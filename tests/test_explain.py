@@ -746,3 +746,14 @@ def test_maps_by_default_are_not_too_coarse():
     by_default = explain.grad_cam(model, x, target=1).numpy()
     np.testing.assert_array_equal(by_default, explain.grad_cam(model, x, "1", 1).numpy())
     assert not np.array_equal(by_default, explain.grad_cam(model, x, "2", 1).numpy())
+
+
+def test_maps_of_one_pixel_are_none():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    x = minidl.randn(1, 3, 6, 6)
+    by_default = explain.grad_cam(model, x, target=1).numpy()
+    np.testing.assert_array_equal(by_default, explain.grad_cam(model, x, "0", 1).numpy())
+    with pytest.raises(ValueError, match="more than one pixel"):
+        explain.grad_cam(model, x, "1", 1)
