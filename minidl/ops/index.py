@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl.autograd import TensorBase, is_grad_enabled, op, quiet, reading, update_inplace
-from minidl.backend import int64, is_array, uint8, xp
+from minidl.backend import device_of, int64, is_array, uint8, xp
 from minidl.ops.comparison import where
 from minidl.ops.shape import axis_of
 
@@ -162,14 +162,16 @@ def setitem(input: Any, index: Any, value: Any) -> None:
 # --------------------------------------------------------------------------- along a dimension
 
 
-def _places(shape: tuple[int, ...], dim: int, index: Any) -> tuple:
-    """The coordinates in an array of ``shape`` that ``index`` along ``dim`` stands for.
+def _places(input: Any, dim: int, index: Any) -> tuple:
+    """The coordinates in ``input`` that ``index`` along ``dim`` stands for.
 
     A scalar counts as a vector of one element, both as the array and as the index.
     """
-    axis, shape = axis_of(dim, len(shape)), shape or (1,)
+    axis, shape = axis_of(dim, input.ndim), input.shape or (1,)
     if index.dtype.kind not in "iu":
         raise TypeError(f"the index must be an integer tensor, got {index.dtype}")
+    if xp(index) is not xp(input):  # CuPy would take it
+        raise TypeError(f"the index is on {device_of(index)}, the input on {device_of(input)}")
     index = xp(index).atleast_1d(index)
     _check_fits(index.shape, shape, "input", but=axis)
     if index.size and not 0 <= index.min() <= index.max() < shape[axis]:
@@ -208,7 +210,7 @@ def _source(src: Any, result: Any, index: Any) -> Any:
 @op
 def gather(input, dim, index):
     """``out[i, j] = input[index[i, j], j]`` for ``dim=0``, and so on for other dimensions."""
-    places = _places(input.shape, dim, index)
+    places = _places(input, dim, index)
     return xp(input).atleast_1d(input)[places].reshape(index.shape)
 
 
@@ -218,7 +220,7 @@ gather.vjp(lambda g, _y, _x, dim, index: scatter_add(g.new_zeros(_x.shape), dim,
 @op
 def _scatter(input, dim, index, src):
     result = input.copy()
-    places = _places(input.shape, dim, index)
+    places = _places(input, dim, index)
     xp(result).atleast_1d(result)[places] = _source(src, result, index)
     return result
 
@@ -227,7 +229,7 @@ def _scatter(input, dim, index, src):
 def scatter_add(input, dim, index, src):
     """``input`` with ``src[i, j]`` added at ``[index[i, j], j]`` for ``dim=0``, and so on."""
     result = input.copy()
-    places = _places(input.shape, dim, index)
+    places = _places(input, dim, index)
     xp(result).add.at(xp(result).atleast_1d(result), places, _source(src, result, index))
     return result
 

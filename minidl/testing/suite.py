@@ -13,7 +13,7 @@ import numpy as np
 
 from minidl import backend
 from minidl.autograd import TensorBase, grad, no_grad
-from minidl.backend import CPU, Device, to_device, to_host, xp
+from minidl.backend import CPU, Device, device_of, to_device, to_host, xp
 from minidl.kernels import use_kernels
 from minidl.kernels.registry import SETS
 from minidl.ops import as_tensor
@@ -42,6 +42,9 @@ KERNEL_SETS = {**SETS, "cuda": ("cuda", "cupy")}
 SINGLE = 1e-4
 """How far float32 results may be from those in float64."""
 
+UNORDERED = 1e-9
+"""How far two calls of the same may differ on a GPU, which adds up in no fixed order."""
+
 
 def check_operator(case: Case, sample: Sample, device: Device | str = "cpu") -> None:
     """Check an operator on one sample, on a device.
@@ -64,7 +67,10 @@ def check_operator(case: Case, sample: Sample, device: Device | str = "cpu") -> 
     function = SampleFunction(case, sample, place=place)
     check_memory(function)
     if case.differentiable and function.inputs:
-        check_grads(function, function.inputs, order=case.order, device=place)
+        unordered = UNORDERED if place.type == "cuda" else 0.0
+        check_grads(
+            function, function.inputs, order=case.order, device=place, nondet_tol=unordered
+        )
     check_kernel_sets(case, sample, place)
     expected = run(function, function.arrays())
     check_layouts(case, sample, expected, place)
@@ -93,7 +99,18 @@ def check_memory(function: SampleFunction) -> None:
 
 def shares_memory(a: Any, b: Any) -> bool:
     """Whether two arrays of one device have an element in common."""
+    if device_of(a).type == "cuda":  # CuPy's answer for 0-d arrays is about copies of them
+        return np.shares_memory(np.asarray(_Place(a)), np.asarray(_Place(b)))
     return xp(a).shares_memory(a, b)
+
+
+class _Place:
+    """Where an array of a GPU lies, for NumPy, which must not read there."""
+
+    def __init__(self, array: Any):
+        known = ("shape", "typestr", "data", "strides", "version")
+        interface = array.__cuda_array_interface__
+        self.__array_interface__ = {key: interface[key] for key in known}
 
 
 def _check_gradient_memory(outcome: Run) -> None:
@@ -138,7 +155,9 @@ def check_kernel_sets(case: Case, sample: Sample, place: Device) -> None:
                 found = run(SampleFunction(case, sample, cast, place), arrays)
             title = f"{np.dtype(dtype)}, kernels {name}"
             _check_dtypes(found, expected, np.dtype(dtype), sample, title)
-            _assert_same_run(found, expected, tolerance, title)
+            # a GPU's functions of float32, where the sample asks for it, round in their own way
+            coarse = place.type == "cuda" and _names_dtype(sample)
+            _assert_same_run(found, expected, SINGLE if coarse else tolerance, title)
 
 
 def _check_dtypes(found: Run, expected: Run, dtype: np.dtype, sample: Sample, title: str) -> None:
