@@ -1,4 +1,4 @@
-"""How long work takes on a device, in turn with a peer."""
+"""How long work takes on a device, in turn with its peers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ class Timer:
     def __init__(self, place: str):
         self.emulated = place == "emulator"
 
-    def seconds(self, work: Callable, peer: Callable | None = None) -> tuple[list, list]:
-        """Seconds per call of the work and of its peer, one number a round, in turn."""
-        contenders = [work] if peer is None else [work, peer]
+    def seconds(self, *contenders: Callable) -> list[list[float]]:
+        """Seconds per call of each contender, one number a round, in turn."""
         repeats = [self._repeats(contender) for contender in contenders]
         rounds = [
             [self._round(contender, n) for contender, n in zip(contenders, repeats)]
             for _ in range(1 if self.emulated else _ROUNDS)
         ]
-        ours, *theirs = zip(*rounds)
-        return list(ours), list(theirs[0]) if theirs else []
+        return [list(column) for column in zip(*rounds)]
 
     def best(self, work: Callable) -> float:
         """The median seconds of a call."""

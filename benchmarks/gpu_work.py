@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from benchmarks import data
 from benchmarks.gpu_machine import COPY
 from benchmarks.gpu_timing import Timer
 from minidl.backend import device, is_array, to_device, to_host
@@ -45,14 +46,14 @@ TINY = Sizes(1, 1 << 9, 10, (2,), 2)
 class Work:
     """One row of the page.
 
-    ``ours`` and ``theirs`` do the work; ``error`` says by how much our result is off, in
+    ``ours`` and, by name, ``peers`` do the work; ``error`` says by how much our result is off, in
     relation to the largest number in it (None where there is nothing to compare); ``amount``
     is in floating-point operations or, where the ``ceiling`` is `COPY`, in bytes.
     """
 
     name: str
     ours: Callable
-    theirs: Callable | None = None
+    peers: Mapping[str, Callable] = field(default_factory=dict)
     error: Callable[[], float] | None = None
     allowed: float = 0.0
     amount: float = 0.0
@@ -68,7 +69,7 @@ def kernel_work(
     return Work(
         name,
         lambda: kernel(*args),
-        peer,
+        {} if peer is None else {"PyTorch": peer},
         lambda: relative_error(kernel, args),
         ALLOWED[dtype],
         amount,
@@ -130,35 +131,40 @@ def copy(array: Any) -> Any:
 def row(work: Work, timer: Timer, ceilings: dict[str, float]) -> dict:
     """The measurement of one piece of work."""
     error = None if work.error is None else work.error()
-    ours, theirs = timer.seconds(work.ours, work.theirs)
+    ours, *theirs = timer.seconds(work.ours, *work.peers.values())
     rate = work.amount / median(ours) / (1e9 if work.ceiling == COPY else 1e12)
     return {
         "work": work.name,
         "error": error,
         "wrong": error is not None and not error <= work.allowed,
         "seconds": ours,
-        "peer_seconds": theirs,
+        "peer_seconds": dict(zip(work.peers, theirs)),
         "reached": rate if work.ceiling else None,
         "unit": "GB/s" if work.ceiling == COPY else "TFLOP/s",
         "share_of_ceiling": rate / ceilings[work.ceiling] if work.ceiling else None,
-        "times_the_peers_speed": median(theirs) / median(ours) if theirs else None,
+        "times_the_peers_speed": {
+            name: median(seconds) / median(ours) for name, seconds in zip(work.peers, theirs)
+        },
     }
 
 
-HEADER = f"{'work':46} {'error':>8} {'ms':>9} {'reached':>16} {'of ceiling':>10} {'PyTorch':>15}"
+HEADER = (
+    f"{'work':46} {'error':>8} {'ms':>9} {'reached':>16} {'of ceiling':>10}   times the speed of"
+)
 
 
 def line(found: dict) -> str:
     """A row as text."""
     error = "" if found["error"] is None else f"{found['error']:.1e}"
-    reached = share = peer = ""
+    reached = share = ""
     if found["reached"] is not None:
         reached = f"{found['reached']:.3g} {found['unit']}"
         share = f"{found['share_of_ceiling']:.0%}"
-    if found["peer_seconds"]:
-        peer = f"{found['times_the_peers_speed']:.2f}x its speed"
+    peers = ", ".join(
+        f"{times:.2f}x {name}" for name, times in found["times_the_peers_speed"].items()
+    )
     milliseconds = f"{1000 * median(found['seconds']):.4f}"
-    text = f"{found['work']:46} {error:>8} {milliseconds:>9} {reached:>16} {share:>10} {peer:>15}"
+    text = f"{found['work']:46} {error:>8} {milliseconds:>9} {reached:>16} {share:>10}   {peers}"
     return text.rstrip() + ("  WRONG" if found["wrong"] else "")
 
 
@@ -167,9 +173,9 @@ def peer_available(place: str) -> bool:
     return place == "cuda" and torch is not None and torch.cuda.is_available()
 
 
-def random(place: str, shape: tuple, dtype: str = "float32") -> Any:
+def random(place: str, shape: tuple, dtype: str = "float32", seed: int = 0) -> Any:
     """Numbers of the normal distribution on the device."""
-    numbers = np.random.default_rng(0).standard_normal(shape, np.float32).astype(dtype)
+    numbers = data.normal(*shape, seed=seed).astype(dtype)
     return to_device(numbers, device(place))
 
 

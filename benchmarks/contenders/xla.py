@@ -29,21 +29,21 @@ class XLA:
 
     def training_step(self, network: str, batch: int) -> Callable:
         """Forward, backward and update by SGD with momentum, on another batch each time."""
-        parameters = _article_parameters(network)
+        parameters = article_parameters(network)
         velocities = {name: jnp.zeros_like(value) for name, value in parameters.items()}
         batches = _batches(batch)
         state = parameters, velocities
 
         def run() -> float:
             nonlocal state
-            state, loss = _step(*state, *next(batches))
+            state, loss = article_step(*state, *next(batches))
             return float(loss)
 
         return run
 
     def inference(self, network: str, batch: int) -> Callable:
         """Forward only, on another batch each time."""
-        parameters = _article_parameters(network)
+        parameters = article_parameters(network)
         forward, batches = jax.jit(_article), _batches(batch)
         return lambda: forward(parameters, next(batches)[0]).block_until_ready()
 
@@ -126,7 +126,7 @@ class XLA:
         return run
 
 
-def _article_parameters(network: str) -> dict[str, Any]:
+def article_parameters(network: str) -> dict[str, Any]:
     if network != "article":
         raise ValueError(f"{network} is not written for JAX")
     parameters = {}
@@ -158,7 +158,7 @@ def _article(parameters: dict[str, Any], x: Any) -> Any:
 
 
 @partial(jax.jit, donate_argnums=(0, 1))
-def _step(parameters: dict, velocities: dict, pictures: Any, labels: Any) -> tuple:
+def article_step(parameters: dict, velocities: dict, pictures: Any, labels: Any) -> tuple:
     """The parameters and velocities after one step, and the loss before it."""
 
     def loss_of(parameters: dict) -> Any:

@@ -146,7 +146,7 @@ def _start(tensor: TensorBase, gradient: Any) -> TensorBase:
                 f"backward from {describe([tensor])}, which is not a scalar: reduce it first "
                 "(mean() or sum()), or pass the gradient it should start from"
             )
-        return wrap(run("ones", _ones, tensor.array))
+        return wrap(run("initial gradient", _ones, tensor.array))
     _check_gradient(gradient, tensor.array.shape, f"backward from {describe([tensor])} got")
     return gradient.to(tensor.array.dtype)
 

@@ -12,18 +12,20 @@ from contextlib import suppress
 from typing import Any
 
 from minidl import kernels
+from minidl.backend import xp
 from minidl.compiler.chains import fuse_chains
 from minidl.compiler.graph import Graph
 from minidl.compiler.memory import Allocations
 from minidl.compiler.structure import mapped
 from minidl.compiler.trace import Call, Trace, Value
-from minidl.kernels.launch import Unplanned, noting, planned
+from minidl.kernels.launch import Unplanned, empty, launch, noting, planned
 from minidl.kernels.quantized.reference import POOL, RELU
 
 
 def fuse(trace: Trace) -> None:
     """Apply all rules to the calls of ``trace``."""
     for rule in (
+        _launched_ones,
         _moved_copies,
         _pooled_convolutions,
         _rectified_linears,
@@ -31,6 +33,25 @@ def fuse(trace: Trace) -> None:
         fuse_chains,
     ):
         rule(Graph(trace))
+
+
+# --------------------------------------------------------------------------- the first gradient
+
+
+@planned
+def ones(array: Any) -> Any:
+    """What a backward pass from ``array`` starts with."""
+    result = empty(array.shape, array.dtype, array)
+    launch(xp(array).copyto, result, 1)
+    return result
+
+
+def _launched_ones(graph: Graph) -> None:
+    """The gradient 1 of the loss in the plan's memory, for what is computed of it to lie there."""
+    for call in list(graph.named("initial gradient")):
+        launched = _call(call, ones, *call.args)
+        launched.result = call.result
+        graph.replace([call], launched)
 
 
 # --------------------------------------------------------------------------- copies

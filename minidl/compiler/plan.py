@@ -23,6 +23,7 @@ import numpy as np
 from minidl.autograd import change, run, silenced
 from minidl.backend import device_of, is_array, xp
 from minidl.compiler.fusion import fuse
+from minidl.compiler.graphs import settle
 from minidl.compiler.memory import Allocations, root
 from minidl.compiler.program import (
     Program,
@@ -228,7 +229,8 @@ class _Layout:
         """Have an input copied to fixed memory, from where a CUDA graph can read it."""
         name = self.program.variables.pop(value)
         array = xp(value.array).copy(value.array)
-        self.program.write(f"{self.program.constant(array, 'settled')}[...] = {name}")
+        settled = self.program.constant(array, "settled")
+        self.program.write(f"{self.program.constant(settle, 'settle')}({settled}, {name})")
         self.fixed[value] = array
         del self.changing[id(root(value.array))]
 

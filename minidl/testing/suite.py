@@ -68,9 +68,7 @@ def check_operator(case: Case, sample: Sample, device: Device | str = "cpu") -> 
     check_memory(function)
     if case.differentiable and function.inputs:
         unordered = UNORDERED if place.type == "cuda" else 0.0
-        check_grads(
-            function, function.inputs, order=case.order, device=place, nondet_tol=unordered
-        )
+        check_grads(function, function.inputs, order=case.order, device=place, nondet_tol=unordered)
     check_kernel_sets(case, sample, place)
     expected = run(function, function.arrays())
     check_layouts(case, sample, expected, place)

@@ -105,6 +105,7 @@ def test_a_plan_for_a_gpu_has_graphs_between_its_calls(monkeypatch):
         return place if type(array).__name__ == "EmulatorArray" else minidl.device("cpu")
 
     monkeypatch.setattr(plan, "device_of", on_device)
+    monkeypatch.setattr(plan, "settle", lambda place, array: place.__setitem__(..., array))
     made = []
 
     class Counted:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -109,22 +109,31 @@ def _launch(
     grads = [contiguous(grad) for grad in grads]
     columns = [params, grads, *(arrays for arrays in states if arrays is not None)]
     kernel = _source.kernel(name, params[0], ELEMENT=ctype(params[0].dtype))
-    for blocks, tensors in _tensors(columns):
-        kernel((blocks,), (_THREADS,), (tensors, packed(**update)))
+    places = tuple(tuple(map(address, column)) for column in columns)
+    sizes = tuple(array.size for array in params)
+    numbers = packed(**update)
+    for blocks, tensors in _tensors(places, sizes):
+        kernel((blocks,), (_THREADS,), (tensors, numbers))
 
 
-def _tensors(columns: list[list[Any]]) -> Iterator[tuple[int, np.ndarray]]:
-    """The structures ``Tensors`` of CUDA C that hold all parameters, with how many blocks each."""
-    for start in range(0, len(columns[0]), _MOST):
-        arrays = np.zeros((len(columns), _MOST), np.int64)
-        sizes, ends = np.zeros(_MOST, np.int64), np.zeros(_MOST, np.int32)
-        part = [column[start : start + _MOST] for column in columns]
-        count = len(part[0])
-        arrays[:, :count] = [[address(array) for array in column] for column in part]
-        sizes[:count] = [array.size for array in part[0]]
-        ends[:count] = np.cumsum(-(-sizes[:count] // _CHUNK))
+@functools.lru_cache(maxsize=64)
+def _tensors(
+    places: tuple[tuple[int, ...], ...], sizes: tuple[int, ...]
+) -> list[tuple[int, np.ndarray]]:
+    """The structures ``Tensors`` of CUDA C that hold all parameters, with how many blocks each.
+
+    ``places`` are the addresses of each column, the same ones in most steps.
+    """
+    found = []
+    for start in range(0, len(sizes), _MOST):
+        part = slice(start, start + _MOST)
+        count = len(sizes[part])
+        arrays = np.zeros((len(places), _MOST), np.int64)
+        lengths, ends = np.zeros(_MOST, np.int64), np.zeros(_MOST, np.int32)
+        arrays[:, :count] = [column[part] for column in places]
+        lengths[:count] = sizes[part]
+        ends[:count] = np.cumsum(-(-lengths[:count] // _CHUNK))
         if ends[count - 1]:
-            yield (
-                int(ends[count - 1]),
-                packed(arrays=arrays, sizes=sizes, ends=ends, count=np.int32(count)),
-            )
+            fields = packed(arrays=arrays, sizes=lengths, ends=ends, count=np.int32(count))
+            found.append((int(ends[count - 1]), fields))
+    return found
