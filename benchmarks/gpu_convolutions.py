@@ -52,7 +52,7 @@ def _convolution(place: str, batch: int, name: str, layer: tuple, dtype: str) ->
 
 
 def _on_torch(x: Any, w: Any, g: Any, stride: int, pad: int) -> list[Callable]:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     x, w, g = (torch.as_tensor(a, device="cuda") for a in (x, w, g))
     how = {"stride": stride, "padding": pad}
     return [

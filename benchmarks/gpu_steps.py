@@ -37,6 +37,8 @@ _COMPILED = 128  # the largest batch that all peers are timed at: they compile f
 
 def training_steps(place: str, sizes: Sizes) -> Iterator[Work]:
     """The article's network at several batch sizes, and ResNet-18, on 32x32 pictures."""
+    if torch is not None:
+        torch.backends.cudnn.allow_tf32 = False
     for batch in sizes.step_batches:
         for compiled in (False, True):
             yield _article(place, batch, compiled)
@@ -128,4 +130,4 @@ def _distance(ours: Step, others: Any, steps: int) -> float:
 def _last_loss(step: Step, steps: int) -> float:
     for _ in range(steps - 1):
         step()
-    return float(step())
+    return step().item()

@@ -89,8 +89,13 @@ def device_or_default(place: Device | str | int | None) -> Device:
 
 
 def _is_cupy(array: Any) -> bool:
-    # asked of foreign arrays only, and without importing CuPy
-    return type(array).__module__.partition(".")[0] == "cupy"
+    return _is_of_cupy(type(array))  # asked of foreign arrays only
+
+
+@functools.cache
+def _is_of_cupy(kind: type) -> bool:
+    # without importing CuPy
+    return kind.__module__.partition(".")[0] == "cupy"
 
 
 def is_array(value: Any) -> bool:
@@ -105,7 +110,7 @@ def xp(*arrays: Any) -> ModuleType:
         return np
     if kind is EmulatorArray:
         return array_module
-    return load_cupy() if _is_cupy(arrays[0]) else np
+    return load_cupy() if _is_of_cupy(kind) else np
 
 
 def xp_of(place: Device) -> ModuleType:

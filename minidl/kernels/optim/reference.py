@@ -16,17 +16,20 @@ from minidl.backend import device_of, float16, float32, xp
 
 def check(params: list[np.ndarray], **others: list[np.ndarray] | None) -> None:
     """ValueError if an array differs from its parameter in shape, dtype or kind of device."""
-    home = xp(params[0])
+    wanted = list(map(_kind, params))
     for name, arrays in others.items():
-        if arrays is None:
+        if arrays is None or list(map(_kind, arrays)) == wanted:
             continue
         for param, array in zip(params, arrays, strict=True):
-            fits = array.shape == param.shape and array.dtype == param.dtype
-            if not fits or xp(array) is not home:
+            if _kind(array) != _kind(param):
                 raise ValueError(
                     f"the {name}, {_described(array)}, does not fit the parameter, "
                     f"{_described(param)}"
                 )
+
+
+def _kind(array: np.ndarray) -> tuple:
+    return array.shape, array.dtype, xp(array)
 
 
 def _described(array: np.ndarray) -> str:
