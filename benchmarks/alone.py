@@ -27,7 +27,12 @@ from benchmarks import article
 from benchmarks.contenders import LIBRARIES
 from benchmarks.contenders.unavailable import Unavailable
 
-_PACKAGES = {"minidl": "minidl", "PyTorch": "torch", "JAX": "jax.numpy"}
+_PACKAGES = {
+    "minidl": "minidl",
+    "minidl compiled": "minidl",
+    "PyTorch": "torch",
+    "JAX": "jax.numpy",
+}
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROGRAMS = {
     "minidl": HERE.parent / "examples" / "article.py",
+    "minidl compiled": HERE.parent / "examples" / "article_compiled.py",
     "PyTorch": HERE / "article_torch.py",
 }
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,21 @@ def run(*options, code=None):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_the_articles_program_compiled_learns_the_same(data, tmp_path):
+    """Also with the very same accuracy: a step that is compiled computes the same bits."""
+    (tmp_path / "data").symlink_to(data, target_is_directory=True)
+    seeded = "import minidl, runpy; minidl.manual_seed(0); runpy.run_path({!r})"
+    printed = []
+    for name in ("article.py", "article_compiled.py"):
+        code = seeded.format(str(ROOT / "examples" / name))
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(float(re.findall(r": ([\d.]+) %", done.stdout)[-1]))
+    assert int(printed[1]) == printed[0]  # the article prints it without decimals
 
 
 def test_main_job_writes_its_report(data, tmp_path, monkeypatch, capsys):

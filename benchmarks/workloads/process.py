@@ -53,10 +53,10 @@ def whole_program(data: str) -> Workload:
         name="article, whole program, 2 epochs",
         family=_FAMILY,
         kind="program",
-        contenders=("minidl", "PyTorch"),
+        contenders=("minidl", "minidl compiled", "PyTorch"),
         options={"data": data},
         unit="s",
-        targets=(Target("minidl", 6.0),),
+        targets=(Target("minidl", 6.0), Target("minidl compiled", 6.0, 12.0)),
         alone=True,
         rounds=2,
     )
