@@ -45,14 +45,18 @@ def offsets(_typing, x, y, right, up, width, height, channels, outside):
 
 
 @intrinsic
-def words_at(_typing, pixels, ints):
-    """The four bytes, lowest first, that begin at ``pixels[i]`` for each of ``ints``."""
+def words_at(_typing, pixels, ints, outside, word):
+    """The four bytes, lowest first, that begin at ``pixels[i]`` for each of ``ints``.
+
+    Where an int is ``outside``, nothing is read and ``word`` stands there.
+    """
 
     def generate(context, builder, _signature, args):
         data = context.make_array(pixels)(context, builder, args[0]).data
-        return _gather(builder, data, args[1], _INTS, 1)
+        inside = builder.icmp_signed("!=", args[1], _splat(builder, args[2]))
+        return _gather(builder, data, args[1], 1, inside, _splat(builder, args[3]))
 
-    return Ints(pixels, Ints), generate
+    return Ints(pixels, Ints, types.int32, types.int32), generate
 
 
 @intrinsic
@@ -61,7 +65,8 @@ def floats_at(_typing, table, ints):
 
     def generate(context, builder, _signature, args):
         data = context.make_array(table)(context, builder, args[0]).data
-        return _gather(builder, data, args[1], _FLOATS, 4)
+        every = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [1] * LANES)
+        return _gather(builder, data, args[1], 4, every, ir.Constant(_FLOATS, ir.Undefined))
 
     return Floats(table, Ints), generate
 
@@ -128,17 +133,15 @@ def _below(builder, places, size):
     return builder.icmp_unsigned("<", places, _splat(builder, builder.shl(size, _INT(16))))
 
 
-def _gather(builder, data, indices, kind, alignment):
-    """A vector of ``kind`` from the addresses of ``data[indices]``."""
+def _gather(builder, data, indices, alignment, mask, rest):
+    """``data[indices]`` where ``mask`` has ones, elsewhere what ``rest`` has."""
     # llvmlite refuses a vector for an index, but LLVM wants it: processors gather from a base
     # and 32-bit indices.
     element = data.type.pointee
     addresses = GEPInstr(builder.block, data, [indices], False, "", source_etype=element)
     addresses.type = ir.VectorType(data.type, LANES)
     builder._insert(addresses)
-    mask = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [1] * LANES)
-    name = f"llvm.masked.gather.v{LANES}{'f' if kind == _FLOATS else 'i'}32.v{LANES}p0"
-    wanted = ir.FunctionType(kind, [addresses.type, _INT, mask.type, kind])
+    name = f"llvm.masked.gather.v{LANES}{'f' if rest.type == _FLOATS else 'i'}32.v{LANES}p0"
+    wanted = ir.FunctionType(rest.type, [addresses.type, _INT, mask.type, rest.type])
     function = cgutils.get_or_insert_function(builder.module, wanted, name)
-    rest = ir.Constant(kind, ir.Undefined)
     return builder.call(function, [addresses, _INT(alignment), mask, rest])

@@ -31,6 +31,7 @@ from minidl.kernels.vectors import fma, load, splat, store, zeros
 jit_exact = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 _CHUNK = 16  # pictures that a thread takes at once
+_LINES = 16  # of a picture at a time: the next are found while memory still takes these
 _LARGEST = 4096  # pixels to a side: places in fixed point, and offsets, fit into 32 bits
 _ONE = 65536
 _WORD, _LINE, _AHEAD = 4, 64, 4096  # bytes: a pixel's, a cache line's, and of the next picture
@@ -63,22 +64,24 @@ def move_pictures(pictures, indices, program, parameters, table, out):
     every = pictures.reshape(-1)
     by_arithmetic = _is_division(table)
     for chunk in prange((count + _CHUNK - 1) // _CHUNK):
-        # Behind the picture stands the colour outside. A pixel is read with what follows it.
-        picture = np.empty(size + 2 * _WORD, np.uint8)
-        places = np.empty(out.shape[2] * out.shape[3], np.int32)
+        last = np.empty(size + _WORD, np.uint8)  # a pixel is read with what follows it
+        places = np.empty(_LINES * out.shape[3], np.int32)
         for i in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
             # A data set does not fit into the cache, and the next picture lies anywhere in it.
             following = indices[min(i + 1, count - 1)] * size
             for j in range(0, min(size, _AHEAD), _LINE):
                 prefetch(every, following + j)
-            source = every[indices[i] * size :]
-            for j in range(size):
-                picture[j] = source[j]
+            picture = every[indices[i] * size :]
+            if len(picture) == size:  # of all pictures the last one, behind which is nothing
+                last[:size] = picture
+                picture = last
             moves, colour = _whence(height, width, program, parameters[i])
-            for c in range(channels):
-                picture[size + c] = colour[c]
-            _find(places, moves, height, width, channels, out.shape[2], out.shape[3])
-            _fill(out[i], picture, places, table, by_arithmetic)
+            for top in range(0, out.shape[2], _LINES):
+                shape = min(_LINES, out.shape[2] - top), out.shape[3]
+                _find(places, moves, height, width, channels, top, shape)
+                pixels = places[: shape[0] * shape[1]]
+                first = top * shape[1]
+                _fill(out[i], first, picture, pixels, size, colour, table, by_arithmetic)
 
 
 # --------------------------------------------------------------------- which pixel is seen where
@@ -86,7 +89,7 @@ def move_pictures(pictures, indices, program, parameters, table, out):
 
 @jit
 def _whence(height, width, program, parameters):
-    """((x0, xx, xy), (y0, yx, yy)) and the colour outside: all steps in one."""
+    """((x0, xx, xy), (y0, yx, yy)) and the colour outside as a word: all steps in one."""
     columns, lines, colour = (0, _ONE, 0), (0, 0, _ONE), (0, 0, 0)
     for row in program[:-1]:
         opcode, values = row[p.OPCODE], parameters[int(row[p.COLUMN]) :]
@@ -109,7 +112,7 @@ def _whence(height, width, program, parameters):
                 along, down = _rotation(height, width, values[0], values[1])
                 columns = _after_flip(along, width) if columns[1] < 0 else along
                 lines = _after_flip(down, height) if lines[2] < 0 else down
-    return (columns, lines), colour
+    return (columns, lines), np.int32(colour[0] | colour[1] << 8 | colour[2] << 16)
 
 
 @jit
@@ -157,10 +160,12 @@ def _colour(row):
 
 
 @jit
-def _find(places, moves, height, width, channels, new_height, new_width):
-    """For each pixel of the result, where in a picture's bytes it is; else behind them."""
+def _find(places, moves, height, width, channels, top, shape):
+    """For each pixel of some lines, where in a picture's bytes it is; outside, their number."""
     (x0, xx, xy), (y0, yx, yy) = moves
-    for y in range(new_height):
+    lines, new_width = shape
+    for line in range(lines):
+        y = top + line
         for left in range(0, new_width, LANES):
             x = min(left, new_width - LANES)  # the last vector overlaps the one before
             found = offsets(
@@ -173,21 +178,21 @@ def _find(places, moves, height, width, channels, new_height, new_width):
                 np.int32(channels),
                 np.int32(height * width * channels),
             )
-            store(places, y * new_width + x, found)
+            store(places, line * new_width + x, found)
 
 
 @jit
-def _fill(out, picture, places, table, by_arithmetic):
-    """Fetch the pixels from their places, and write them as floats."""
-    # Not in the loop that finds the places: a processor works best on several short chains.
-    flat, count = out.reshape(-1), len(places)
+def _fill(out, first, picture, places, outside, colour, table, by_arithmetic):
+    """Fetch the pixels from their places, or the colour outside, and write them as floats."""
+    flat, plane, count = out.reshape(-1), out[0].size, len(places)
     for start in range(0, count, LANES):
         i = min(start, count - LANES)
-        words = words_at(picture, load(places, i))
+        words = words_at(picture, load(places, i), np.int32(outside), colour)
+        i += first
         _write(flat, i, channel(words, 0), table[0], by_arithmetic)
         if len(out) == 3:
-            _write(flat, i + count, channel(words, 1), table[1], by_arithmetic)
-            _write(flat, i + 2 * count, channel(words, 2), table[2], by_arithmetic)
+            _write(flat, i + plane, channel(words, 1), table[1], by_arithmetic)
+            _write(flat, i + 2 * plane, channel(words, 2), table[2], by_arithmetic)
 
 
 @jit
