@@ -473,3 +473,20 @@ def test_second_derivatives_do_not_disturb():
     (param * param * param).sum().backward(create_graph=True)
     optim.SGD([param], lr=1.0).step()
     assert param.item() == -24.0
+
+
+@pytest.mark.parametrize("kernel_set", ["numba", "numpy"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_states_without_gradients_come_to_zero_and_not_to_subnormal_numbers(kernel_set, dtype):
+    """With which a processor takes a hundred times as long; NaN stays."""
+    tiny = np.finfo(dtype).tiny
+    states = np.array([1.5 * tiny, -1.5 * tiny, 3 * tiny, np.nan], dtype)
+    zeros = np.zeros(4, dtype)
+    with kernels.use_kernels(kernel_set):
+        velocity = states.copy()
+        kernels.sgd([zeros.copy()], [zeros], [velocity], 0.1, 0.5, 0.0, 0.0, False)
+        mean, square = states.copy(), abs(states)
+        moments = [mean], [square], None, [9]
+        kernels.adam([zeros.copy()], [zeros], *moments, 0.1, 0.5, 0.5, 1e-8, 0.0, False)
+    for found, expected in ((velocity, states), (mean, states), (square, abs(states))):
+        np.testing.assert_array_equal(found, [0, 0, expected[2] / 2, np.nan])

@@ -2,6 +2,9 @@
 
 A launch gets a table of addresses and a list of blocks: pieces of at most `_BLOCK` elements
 of one parameter, which threads take in turn.
+
+A state that gets no more gradients shrinks step by step, until it loses its last digits. A
+processor takes a hundred times as long for such numbers (subnormal ones), so they become 0.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from minidl.kernels.jit import jit, threaded
 from minidl.kernels.optim import reference
 
 _BLOCK = 16_384
+_TINY, _TINY_DOUBLE = (float(np.finfo(dtype).tiny) for dtype in (float32, float64))
 
 # --------------------------------------------------------------------------- addresses
 
@@ -117,6 +121,20 @@ def _settled(params: list[np.ndarray], grads: list[np.ndarray]) -> tuple[list, n
 
 
 @jit
+def _tiny(like):
+    """The smallest number with all its digits."""
+    return like.dtype.type(
+        1.1754943508222875e-38 if like.itemsize == 4 else 2.2250738585072014e-308
+    )
+
+
+@jit
+def _normal(value, tiny):
+    """``value``, or 0 for one that has lost digits; NaN stays."""
+    return value - value if abs(value) < tiny else value
+
+
+@jit
 def _descend(param, grad, lr, decay):
     for i in range(param.size):
         param[i] -= lr * (grad[i] + decay * param[i])
@@ -124,9 +142,10 @@ def _descend(param, grad, lr, decay):
 
 @jit
 def _descend_with_momentum(param, grad, velocity, lr, momentum, kept, decay, nesterov):
+    tiny = _tiny(param)
     for i in range(param.size):
         g = grad[i] + decay * param[i]
-        v = momentum * velocity[i] + kept * g
+        v = _normal(momentum * velocity[i] + kept * g, tiny)
         velocity[i] = v
         param[i] -= lr * (g + momentum * v if nesterov else v)
 
@@ -170,11 +189,12 @@ def sgd(
 @jit
 def _adam_piece(param, grad, mean, square, largest, rate, root, eps, shrink, decay, kept):
     mean_kept, square_decay, square_kept = kept
+    tiny = _tiny(param)
     for i in range(param.size):
         p = param[i] * shrink
         g = grad[i] + decay * p
-        m = mean[i] + mean_kept * (g - mean[i])
-        s = square_decay * square[i] + square_kept * g * g
+        m = _normal(mean[i] + mean_kept * (g - mean[i]), tiny)
+        s = _normal(square_decay * square[i] + square_kept * g * g, tiny)
         mean[i] = m
         square[i] = s
         if largest.size:

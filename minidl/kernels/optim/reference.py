@@ -2,7 +2,8 @@
 
 Each kernel updates many parameters at once, all of one dtype and on one device. Arguments in
 the plural are lists with one array for each parameter, of its shape and dtype; parameters
-and their state change in place, gradients do not. Scalars are Python numbers.
+and their state change in place, gradients do not. Scalars are Python numbers. A state that is
+too small for all its digits, below 1.2e-38 in float32, becomes 0.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def sgd(
     for i, (param, grad) in enumerate(zip(params, grads)):
         step = _wide(grad) + weight_decay * _wide(param)
         if velocities is not None:
-            velocity = momentum * _wide(velocities[i]) + (1 - dampening) * step
+            velocity = _normal(momentum * _wide(velocities[i]) + (1 - dampening) * step)
             velocities[i][...] = velocity
             step = step + momentum * velocity if nesterov else velocity
         param[...] = _wide(param) - lr * step
@@ -98,8 +99,8 @@ def adam(
         else:
             grad = grad + weight_decay * values
         mean = _wide(means[i])
-        mean = mean + (1 - beta1) * (grad - mean)
-        square = beta2 * _wide(squares[i]) + (1 - beta2) * grad * grad
+        mean = _normal(mean + (1 - beta1) * (grad - mean))
+        square = _normal(beta2 * _wide(squares[i]) + (1 - beta2) * grad * grad)
         means[i][...], squares[i][...] = mean, square
         if largests is not None:
             square = xp(param).maximum(_wide(largests[i]), square)
@@ -111,3 +112,8 @@ def adam(
 def _wide(array: np.ndarray) -> np.ndarray:
     """The numbers to compute with: float16 has too few digits to add up small changes."""
     return array.astype(float32) if array.dtype == float16 else array
+
+
+def _normal(array: np.ndarray) -> np.ndarray:
+    """The numbers, 0 in the place of those that have lost digits."""
+    return xp(array).where(abs(array) < np.finfo(array.dtype).tiny, array.dtype.type(0), array)
