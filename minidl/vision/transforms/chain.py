@@ -54,12 +54,14 @@ class Chain:
         bits = np.empty((count, 4 * blocks), np.uint32)
         kernels.stream_bits(bits, seed & 0xFFFFFFFFFFFFFFFF, first)
         # As Generator.uniform makes float32 numbers.
-        u = (bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        bits >>= np.uint32(8)
+        u = bits.astype(np.float32)
+        u *= np.float32(2.0**-24)
         columns, start = [np.empty((count, 0))], 0
         for transform, height, width in self.stages:
             columns.append(transform.parameters(u[:, start:][:, : transform.draws], height, width))
             start += _BLOCK * _blocks(transform)
-        return np.hstack(columns)
+        return np.concatenate(columns, axis=1)
 
 
 def compile_chain(transform: Any, channels: int, height: int, width: int) -> Chain | None:

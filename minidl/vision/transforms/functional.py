@@ -211,7 +211,8 @@ def erase(
 def rotation(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and sine of rotations by ``angles`` degrees, rounded as Pillow rounds them."""
     radians = -np.asarray(angles, np.float64) * (math.pi / 180)
-    return np.round(np.cos(radians), 15), np.round(np.sin(radians), 15)
+    turned = np.array([np.cos(radians), np.sin(radians)])
+    return tuple(turned.round(15, out=turned))
 
 
 def _filter(interpolation: InterpolationMode) -> Any:

@@ -108,7 +108,7 @@ class RandomRotation(Transform):
         return [Step(opcodes[self.interpolation], height, width, first=outside)]
 
     def parameters(self, u: np.ndarray, height: int, width: int) -> np.ndarray:
-        return np.hstack(F.rotation(between(u, *self.degrees)))
+        return np.concatenate(F.rotation(between(u, *self.degrees)), axis=1)
 
     def __repr__(self) -> str:
         return (
