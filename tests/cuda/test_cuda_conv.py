@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from on_device import assert_agrees
 
 from minidl.kernels import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minidl.kernels.conv import geometry, parts, tensor_cores
+from minidl.kernels.conv import cuda as conv_cuda
+from minidl.kernels.conv import direct, geometry, parts, tensor_cores
 from minidl.kernels.conv.reference import output_size
 from minidl.kernels.cuda import FLOATING
 
@@ -92,13 +93,19 @@ def choices():
     forget()
 
 
+@pytest.fixture
+def tiled(monkeypatch):
+    """No layer is taken for a small one."""
+    monkeypatch.setattr(direct, "suits", lambda *args: False)
+
+
 def forget():
     for function in (geometry.forward, geometry.backward, geometry.weight_grad):
         function.cache_clear()
 
 
 @pytest.mark.parametrize(("dtype", "tile"), TILES)
-@pytest.mark.usefixtures("choices")
+@pytest.mark.usefixtures("choices", "tiled")
 def test_several_tiles_of_each_kind(place, dtype, tile, monkeypatch):
     """More filters, positions and taps than a tile has, and more terms than one step."""
     monkeypatch.setitem(geometry.TILES, dtype, (tile,))
@@ -107,13 +114,53 @@ def test_several_tiles_of_each_kind(place, dtype, tile, monkeypatch):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.usefixtures("choices")
+@pytest.mark.usefixtures("choices", "tiled")
 def test_parts_of_the_filters_gradient(place, groups, monkeypatch):
     """Ten parts or so, the last one shorter."""
     monkeypatch.setattr(parts, "_LEAST", 16)
     how = (1, 1), (1, 1, 1, 1), (1, 1), groups
     check(place, (3, 4, 8, 7), (6, 4 // groups, 3, 3), how, np.float32)
     check(place, (3, 4, 8, 7), (4, 1, 5, 3), ((1, 1), (2, 2, 1, 1), (1, 1), 4), np.float16)
+
+
+@st.composite
+def small_layers(draw):
+    """Shapes of x and w, and a padding, of layers that need no tiles."""
+    kernel = draw(st.integers(1, 7)), draw(st.integers(2, 7))
+    padding = draw(st.tuples(*[st.integers(-1, 3)] * 4))
+    x_shape = draw(st.integers(1, 3)), draw(st.integers(1, 3)), *draw(pairs(2, 12))
+    rows, columns = output_size(x_shape[2:], kernel, (1, 1), padding, (1, 1))
+    assume(rows > 0 and columns > 0)
+    return x_shape, (draw(st.integers(1, 6)), x_shape[1], *kernel), padding
+
+
+@given(small_layers(), st.sampled_from(FLOATING), st.booleans(), st.booleans())
+def test_small_layers(place, layer, dtype, biased, relu):
+    x_shape, w_shape, padding = layer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensor_cores, "suit", lambda *args: False)
+        check(place, x_shape, w_shape, ((1, 1), padding, (1, 1), 1), dtype, biased, relu)
+
+
+ARTICLE = {"first": ((3, 32, 32), (6, 3, 5, 5)), "second": ((6, 14, 14), (16, 6, 5, 5))}
+
+
+@pytest.mark.parametrize("layer", ARTICLE)
+def test_the_articles_layers_are_small_ones(place, layer, monkeypatch):
+    """In blocks of few filters and of many, and with several pictures a block."""
+    (picture, w_shape), no_padding = ARTICLE[layer], ((1, 1), (0, 0, 0, 0), (1, 1), 1)
+    monkeypatch.setattr(conv_cuda, "_source", None)  # of the tiles
+    check(place, (2, *picture), w_shape, no_padding, np.float32)
+    monkeypatch.setattr(direct, "MULTIPROCESSORS", 1)
+    check(place, (5, *picture), w_shape, no_padding, np.float32, relu=True)
+
+
+def test_what_does_not_fit_into_shared_memory_is_tiled():
+    wide = np.zeros((1, 40, 3, 400), np.float32)
+    how = geometry.How((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    assert direct.suits(wide[:, :2], (4, 2, 3, 3), (3, 400), how)
+    assert not direct.suits(wide, (4, 40, 3, 3), (3, 400), how)
+    assert not direct.suits(wide, (4, 40, 3, 3), (3, 400), how._replace(stride=(2, 1)))
 
 
 def test_inputs_that_no_output_sees(place):

@@ -8,7 +8,7 @@ from on_device import assert_agrees
 
 from minidl.kernels import matmul
 from minidl.kernels.cuda import FLOATING
-from minidl.kernels.matmul import cuda
+from minidl.kernels.matmul import cuda, few
 
 LONG_SUMS = 4.0
 """Sums of many terms may differ that much more than single numbers."""
@@ -57,11 +57,24 @@ def test_any_product(place, sizes, batch, dtype, arrange_a, arrange_b, biased):
 @pytest.mark.parametrize(("dtype", "tile"), TILES)
 def test_several_tiles_of_each_kind(place, dtype, tile, arrange_a, arrange_b, monkeypatch):
     monkeypatch.setitem(cuda.TILES, dtype, (tile,))
+    monkeypatch.setattr(few, "suits", lambda at: False)
     cuda._launch.cache_clear()
     a = arrange_a(normal((tile.m + 3, 3 * tile.k + 1), dtype))
     b = arrange_b(normal((3 * tile.k + 1, 2 * tile.n + 1), dtype, seed=1))
     assert_agrees(place, matmul, a, b, normal((2 * tile.n + 1,), dtype), tolerance=LONG_SUMS)
     cuda._launch.cache_clear()
+
+
+@pytest.mark.parametrize("arrange_a", [np.ascontiguousarray, transposed])
+@pytest.mark.parametrize("arrange_b", [np.ascontiguousarray, transposed])
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_small_products(place, dtype, arrange_a, arrange_b, monkeypatch):
+    """Several blocks, none of them full, and more terms than threads that share them."""
+    monkeypatch.setattr(cuda, "_source", None)  # of the tiles
+    monkeypatch.setattr(cuda, "_suits_tensor_cores", lambda *factors: False)
+    a, b = arrange_a(normal((6, 150), dtype)), arrange_b(normal((150, 37), dtype, seed=1))
+    for bias in (None, normal((37,), dtype)):
+        assert_agrees(place, matmul, a, b, bias, tolerance=LONG_SUMS)
 
 
 def test_more_products_than_a_grid_has_blocks_across(place, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minidl.kernels.conv import depthwise, geometry, reference, tensor_cores
+from minidl.kernels.conv import depthwise, direct, geometry, reference, tensor_cores
 from minidl.kernels.conv.geometry import TENSOR_CORES, TENSOR_TILES, TILES, How, Launch
 from minidl.kernels.conv.memory import axes, empty_like, flat, settled
 from minidl.kernels.conv.parts import sum_of_parts
@@ -46,6 +46,9 @@ def conv2d(
     numbers = x.dtype.name
     if tensor_cores.suit(groups, x):
         x, w, numbers = tensor_cores.channels_last(x), tensor_cores.channels_last(w), TENSOR_CORES
+    elif direct.suits(x, w.shape, shape[2:], how):
+        direct.conv2d(x, contiguous(w), bias, y, how, relu)
+        return y
     _correlate(x, w, bias, y, geometry.forward(axes(x), axes(w), axes(y), how, relu, numbers))
     return y
 
@@ -72,6 +75,9 @@ def conv2d_input_grad(
     if tensor_cores.suit(groups, g):
         g, numbers = tensor_cores.channels_last(g), TENSOR_CORES
         w = tensor_cores.channels_last(w.swapaxes(0, 1)).swapaxes(0, 1)
+    elif direct.suits_input_grad(g, w.shape, input_shape[2:], how):
+        direct.conv2d_input_grad(g, contiguous(w), dx, how)
+        return dx
     launches, complete = geometry.backward(axes(g), axes(w), axes(dx), how, numbers)
     if not complete:
         launch(dx.fill, 0)  # some inputs are seen by no output
@@ -98,6 +104,8 @@ def conv2d_weight_grad(
         return depthwise.conv2d_weight_grad(g, x, weight_shape, how)
     if tensor_cores.suit(groups, g, x):
         return _weight_grad_on_tensor_cores(g, x, weight_shape, how)
+    if direct.suits_weight_grad(g, x, weight_shape, how):
+        return direct.conv2d_weight_grad(g, x, weight_shape, how)
     launch = geometry.weight_grad(axes(g), axes(x), weight_shape, how, g.dtype.name)
     return _weight_grad(g, x, weight_shape, groups, launch)
 

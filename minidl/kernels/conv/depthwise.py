@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from minidl.kernels.conv.geometry import How
-from minidl.kernels.conv.memory import Axes, axes, flat, integers
+from minidl.kernels.conv.memory import Axes, axes, flat
 from minidl.kernels.conv.parts import part_size, sum_of_parts
-from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for, packed
+from minidl.kernels.cuda import FLOATING, Source, ctype, grid_for, integers, packed
 from minidl.kernels.cuda.divisor import divisor
 
 _source = Source(__file__, "depthwise.cu", [{"ELEMENT": ctype(dtype)} for dtype in FLOATING])

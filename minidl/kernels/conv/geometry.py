@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidl.kernels.conv.memory import Axes, integers
+from minidl.kernels.conv.memory import Axes
 from minidl.kernels.conv.parts import part_size
 from minidl.kernels.conv.phases import Phase, phases
 from minidl.kernels.conv.reference import Padding, Pair
-from minidl.kernels.cuda import packed, tensor_cores
+from minidl.kernels.cuda import integers, packed, tensor_cores
 from minidl.kernels.cuda.divisor import divisor
 from minidl.kernels.cuda.tensor_cores import TensorTile
 from minidl.kernels.cuda.tiles import LARGE, MEDIUM, NARROW, Tile, fastest

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minidl.kernels.launch import contiguous, empty
 
 MOST = 2**31
@@ -51,8 +49,3 @@ def empty_like(x: Any, shape: tuple[int, ...]) -> Any:
         return empty(shape, x.dtype, x)
     n, c, h, w = shape
     return empty((n, h, w, c), x.dtype, x).transpose(0, 3, 1, 2)
-
-
-def integers(**fields: Any) -> dict[str, np.ndarray]:
-    """Fields of a C structure: Python's numbers and tuples as C's int."""
-    return {name: np.array(value, np.int32) for name, value in fields.items()}

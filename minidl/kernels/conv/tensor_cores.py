@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.kernels.conv.memory import MOST, axes, flat, integers, is_channels_last
-from minidl.kernels.cuda import Source, packed
+from minidl.kernels.conv.memory import MOST, axes, flat, is_channels_last
+from minidl.kernels.cuda import Source, integers, packed
 from minidl.kernels.cuda.tensor_cores import CHUNK, is_aligned, serve
 from minidl.kernels.launch import empty
 

@@ -43,3 +43,8 @@ def packed(**fields: Any) -> np.ndarray:
     for name, value in values.items():
         structure[name] = value
     return structure
+
+
+def integers(**fields: Any) -> dict[str, np.ndarray]:
+    """Fields of a C structure: Python's numbers and tuples as C's int."""
+    return {name: np.array(value, np.int32) for name, value in fields.items()}

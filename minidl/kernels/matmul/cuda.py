@@ -17,7 +17,8 @@ from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
 from minidl.kernels.launch import contiguous, empty, planned
-from minidl.kernels.matmul import reference
+from minidl.kernels.matmul import few, reference
+from minidl.kernels.matmul.layout import Operands, layout, operands
 from minidl.kernels.reduce import cuda as reduce
 
 TILES = {"float32": (SMALL, LARGE), "float16": (SMALL,), "float64": (SMALL,)}
@@ -121,10 +122,14 @@ def _settled(x: Any) -> Any:
 
 def _multiply(a: Any, b: Any, bias: Any | None, c: Any, batches: int) -> None:
     """Fill c, (batches, rows, columns) or one matrix, with a b + bias."""
-    tiles = TENSOR_TILES if _suits_tensor_cores(a, b) else TILES[a.dtype.name]
-    how = _launch(_layout(a), _layout(b), batches, tiles)
-    if how.transposed:
+    at = operands(layout(a), layout(b))
+    on_tensor_cores = _suits_tensor_cores(a, b)
+    if at.transposed:
         a, b = b, a
+    if batches == 1 and not on_tensor_cores and few.suits(at):
+        few.multiply(_flat(a), _flat(b), bias, c, at)
+        return
+    how = _launch(at, batches, TENSOR_TILES if on_tensor_cores else TILES[a.dtype.name])
     kernel = _source.kernel("matmul", a, ELEMENT=ctype(a.dtype), **how.macros)
     args = _flat(a), _flat(b), bias, c, how.product
     kernel(how.grid, (how.tile.threads,), args)
@@ -141,50 +146,23 @@ def _flat(x: Any) -> Any:
     return x if x.flags.c_contiguous else x.swapaxes(-1, -2)
 
 
-class _Layout(NamedTuple):
-    """Matrices of ``rows`` by ``columns``, and the distances between neighbours in memory."""
-
-    rows: int
-    columns: int
-    row: int
-    column: int
-    batch: int
-
-    @property
-    def transposed(self) -> _Layout:
-        return _Layout(self.columns, self.rows, self.column, self.row, self.batch)
-
-
-def _layout(x: Any) -> _Layout:
-    rows, columns = x.shape[-2:]
-    steps = (columns, 1) if x.flags.c_contiguous else (1, rows)
-    return _Layout(rows, columns, *steps, rows * columns if x.ndim == 3 else 0)
-
-
 class _Launch(NamedTuple):
-    """The structure ``Product`` of the kernel, which macros and tile it is compiled with.
-
-    If ``transposed``, it computes the transpose of the result, b's transpose times a's.
-    """
+    """The structure ``Product`` of the kernel, which macros and tile it is compiled with."""
 
     product: np.ndarray
     macros: dict[str, int]
     tile: Tile | TensorTile
     grid: tuple[int, int, int]
-    transposed: bool
 
 
 @functools.lru_cache(1024)
-def _launch(a: _Layout, b: _Layout, batches: int, tiles: tuple[Tile, ...]) -> _Launch:
-    c = _Layout(a.rows, b.columns, b.columns, 1, a.rows * b.columns)
-    bias = (0, 1)
-    transposed = a.column != 1 and b.row == 1
-    neighbours = 0 if c.columns % 2 else 1 if transposed else 2
-    if transposed:
-        a, b, c, bias = b.transposed, a.transposed, c.transposed, (1, 0)
+def _launch(at: Operands, batches: int, tiles: tuple[Tile, ...]) -> _Launch:
+    a, b, c = at.a, at.b, at.c
+    columns = c.rows if at.transposed else c.columns
+    neighbours = 0 if columns % 2 else 1 if at.transposed else 2
     product = packed(
         sizes=np.array([c.rows, c.columns, a.columns, batches], np.int32),
-        steps=np.array([a.row, a.column, b.column, b.row, c.row, c.column, *bias], np.int32),
+        steps=np.array([a.row, a.column, b.column, b.row, c.row, c.column, *at.bias], np.int32),
         neighbours=np.int32(neighbours),
         batch=np.array([a.batch, b.batch, c.batch], np.int64),
     )
@@ -192,4 +170,4 @@ def _launch(a: _Layout, b: _Layout, batches: int, tiles: tuple[Tile, ...]) -> _L
     tile = fastest(tiles, c.rows, c.columns, batches)
     deep = -(-batches // _MOST_BLOCKS)
     grid = tile.count(c.rows, c.columns), -(-batches // deep), deep
-    return _Launch(product, along_k | tile.definitions, tile, grid, transposed)
+    return _Launch(product, along_k | tile.definitions, tile, grid)
