@@ -101,7 +101,7 @@ def _is_memory(argument: Any) -> bool:
 
 
 def _is_structure(argument: np.ndarray) -> bool:
-    return argument.dtype.names is not None and argument.size == 1
+    return argument.dtype.kind == "V" and argument.size == 1
 
 
 def _by_value(kernel: str, number: int, argument: Any) -> tuple[Parameter, bytes]:
@@ -111,9 +111,7 @@ def _by_value(kernel: str, number: int, argument: Any) -> tuple[Parameter, bytes
         isinstance(argument, np.ndarray) and _is_structure(argument)
     ):
         value = np.asarray(argument)  # Python's int has 64 bits, and its float
-        kind = (
-            "s" if value.dtype.names else {"f": "f", "c": "s", "V": "s"}.get(value.dtype.kind, "i")
-        )
+        kind = {"f": "f", "c": "s", "V": "s"}.get(value.dtype.kind, "i")
         return Parameter(value.dtype.itemsize, kind), value.tobytes()
     raise TypeError(f"{kernel}: argument {number} has type {type(argument).__name__}")
 

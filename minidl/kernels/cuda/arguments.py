@@ -12,13 +12,13 @@ from minidl import emulator
 def converted(argument: Any) -> Any:
     """A kernel's argument: an ``int`` as C's int, a ``float`` as C's float, the rest as it is.
 
-    Arrays, None (a null pointer), NumPy's scalars and 0-d structures (by value) stay as they
-    are. OverflowError if an int has more than 32 bits, TypeError for an array of the host.
+    Arrays, None (a null pointer), NumPy's scalars and structures (by value) stay as they are.
+    OverflowError if an int has more than 32 bits, TypeError for an array of the host.
     """
     kind = type(argument)
     if kind is int:
         return np.int32(argument)
-    if kind is np.ndarray and argument.dtype.names is None:
+    if kind is np.ndarray and argument.dtype.kind != "V":
         raise TypeError(
             f"a kernel of the device got an array of the host, "
             f"{argument.dtype}{list(argument.shape)}"
@@ -35,14 +35,15 @@ def address(array: Any) -> int:
 def packed(**fields: Any) -> np.ndarray:
     """A C structure to pass by value, its fields in this order, aligned as C aligns them.
 
-    Each field is a NumPy scalar or array, which becomes a C array.
+    Each field is a NumPy scalar or array, which becomes a C array. What returns are its bytes:
+    CuPy asks NumPy to describe an argument's fields, whenever it gets one that has some.
     """
     values = {name: np.asarray(value) for name, value in fields.items()}
     layout = [(name, value.dtype, value.shape) for name, value in values.items()]
     structure = np.zeros((), np.dtype(layout, align=True))
     for name, value in values.items():
         structure[name] = value
-    return structure
+    return structure.view(f"V{structure.itemsize}")
 
 
 def integers(**fields: Any) -> dict[str, np.ndarray]:

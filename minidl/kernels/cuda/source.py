@@ -16,9 +16,9 @@ from minidl.kernels.launch import launch
 
 INCLUDE = Path(__file__).parent / "include"
 _INCLUDE_LINE = re.compile(r'^#include "(.+)"$')
-_CTYPES = {"float16": "__half", "float32": "float", "float64": "double"}
+_CTYPES = dict(zip(map(np.dtype, ("float16", "float32", "float64")), ("__half", "float", "double")))
 
-FLOATING = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
+FLOATING = tuple(_CTYPES)
 """The dtypes of most kernels."""
 
 sources: dict[str, Source] = {}
@@ -39,7 +39,7 @@ def grid_for(count: int, threads: int) -> tuple[int]:
 
 def ctype(dtype: np.dtype) -> str:
     """What CUDA C calls ``dtype``."""
-    return _CTYPES[np.dtype(dtype).name]
+    return _CTYPES[np.dtype(dtype)]
 
 
 class Source:
