@@ -3,7 +3,7 @@
 // and for a small layer the way to memory and back, once for each few terms, is all of its time.
 #include "number.cuh"
 
-const int AHEAD = 8;  // numbers that a thread asks for before it waits for the first
+const int AHEAD = 32 / sizeof(Acc);  // numbers that a thread asks for before it waits for one
 const int WARP = 32;
 
 struct Direct {
@@ -115,11 +115,12 @@ direct(const T* x, const T* __restrict__ w, const T* bias, T* y, Direct at) {
         }
 #pragma unroll
         for (int f = 0; f < FILTERS; f++) {
-            if (first + f >= at.filters) break;
-            Acc sum = bias ? sums[f] + Acc(bias[first + f]) : sums[f];
-            if (at.relu && sum <= Acc(0)) sum = 0;  // NaN stays NaN
-            int plane = blockIdx.z * at.filters + first + f;
-            y[(plane * (long long)at.out_height + top) * at.out_width + p] = T(sum);
+            if (first + f < at.filters) {
+                Acc sum = bias ? sums[f] + Acc(bias[first + f]) : sums[f];
+                if (at.relu && sum <= Acc(0)) sum = 0;  // NaN stays NaN
+                int plane = blockIdx.z * at.filters + first + f;
+                y[(plane * (long long)at.out_height + top) * at.out_width + p] = T(sum);
+            }
         }
     }
 }
@@ -155,8 +156,7 @@ __device__ inline void weight_grad(const T* g, const T* x, Acc* part, int begin,
                 window[WIDTH - 1] = row[j + WIDTH - 1];
 #pragma unroll
                 for (int f = 0; f < FILTERS; f++) {
-                    if (f >= filters) break;
-                    Acc value = gradient[f * at.out_height * g_pitch + j];
+                    Acc value = f < filters ? gradient[f * at.out_height * g_pitch + j] : Acc(0);
 #pragma unroll
                     for (int s = 0; s < WIDTH; s++) sums[s][f] += value * window[s];
                 }
