@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data
 from benchmarks.gpu_machine import COPY
 from benchmarks.gpu_timing import Timer
 from minidl.backend import device, is_array, to_device, to_host
 from minidl.kernels import Kernel
+from minidl.random import Generator
 
 try:
     import torch
@@ -175,8 +175,7 @@ def peer_available(place: str) -> bool:
 
 def random(place: str, shape: tuple, dtype: str = "float32", seed: int = 0) -> Any:
     """Numbers of the normal distribution on the device."""
-    numbers = data.normal(*shape, seed=seed).astype(dtype)
-    return to_device(numbers, device(place))
+    return Generator(seed).normal(shape, device=device(place)).astype(dtype)
 
 
 def on_device(place: str, array: np.ndarray) -> Any:
