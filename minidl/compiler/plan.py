@@ -36,7 +36,7 @@ from minidl.compiler.program import (
 from minidl.compiler.structure import leaves, mapped
 from minidl.compiler.trace import Call, Trace, Value, layout_of
 from minidl.kernels.jit import Threaded
-from minidl.kernels.launch import Unplanned, launch, noting
+from minidl.kernels.launch import Notes, Unplanned, launch, noting
 from minidl.kernels.packs import none_kept
 
 
@@ -146,7 +146,8 @@ class _Layout:
         with noting(self.allocations.allocate, dry=True) as notes, suppress(Unplanned):
             result = self._run(call)
         texts = [self._launch_text(*launch) for launch in notes.launches]
-        if not (notes.complete and self._fits(call, result)) or None in texts:
+        sound = notes.complete and self._fits(call, result) and self._knows(call, notes)
+        if not sound or None in texts:
             self.allocations.forget_since(mark)
             return False
         for text, (_, args) in zip(texts, notes.launches):
@@ -162,6 +163,17 @@ class _Layout:
             self.allocations.owns(array) and layout_of(array) == value.layout
             for value, array in zip(leaves(call.result), leaves(result))
             if is_array(array)
+        )
+
+    def _knows(self, call: Call, notes: Notes) -> bool:
+        """Whether launches work on no array of a device that something else than a launch made:
+        a repetition would find there what was there when the plan was laid out."""
+        known = {id(root(array)) for array in leaves(self._arrays(call.args)) if is_array(array)}
+        return all(
+            type(leaf) is np.ndarray or self.allocations.owns(leaf) or id(root(leaf)) in known
+            for _, args in notes.launches
+            for leaf in leaves(args)
+            if is_array(leaf)
         )
 
     def _may_launch(self, call: Call) -> bool:

@@ -1,6 +1,7 @@
 """Compiled steps on devices: the emulator's launches, and CUDA graphs by a stand-in for CuPy."""
 
 import contextlib
+import importlib
 import types
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_same_bits_in_the_emulator(network):
     step = assert_same_training(*pair, steps=5, size=2)
     (plans,) = step._plans.values()
     assert plans[0].plan.launches > plans[0].plan.calls  # kernels of the device, by themselves
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_no_launch_has_made_is_never_stale(monkeypatch, told):
+    """Products left to a library, which the kernel says of them, or forgets to say."""
+    matmul = importlib.import_module("minidl.kernels.matmul.cuda")
+    monkeypatch.setattr(matmul, "_is_left_to_cublas", lambda a, b: len(a) > 4 or len(b) > 100)
+    if not told:
+        monkeypatch.setattr(matmul, "unplanned", lambda function, *args: function(*args))
+    pair = [OnEmulator(NETWORKS["linear"]) for _ in range(2)]
+    assert_same_training(*pair, steps=5, size=2)
 
 
 class StandIn:

@@ -16,7 +16,7 @@ from minidl.kernels.activation import cuda as activation
 from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
-from minidl.kernels.launch import contiguous, empty, planned
+from minidl.kernels.launch import contiguous, empty, planned, unplanned
 from minidl.kernels.matmul import few, reference
 from minidl.kernels.matmul.layout import Operands, layout, operands
 from minidl.kernels.reduce import cuda as reduce
@@ -51,10 +51,7 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     if not _covered(a, b, bias):
         return reference.matmul(a, b, bias)
     if _is_left_to_cublas(a, b):
-        c = xp(a).matmul(a, b)
-        if bias is not None:
-            c += bias
-        return c
+        return unplanned(_by_cublas, a, b, bias)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = *batch, a.shape[-2], b.shape[-1]
     c = empty(shape, a.dtype, a)
@@ -97,6 +94,13 @@ def _covered(a: Any, b: Any, bias: Any | None) -> bool:
         and (bias is None or (bias.dtype == a.dtype and bias.shape == b.shape[-1:]))
         and max(a.size, b.size, a.size // a.shape[-1] * b.shape[-1]) <= _MOST_ELEMENTS
     )
+
+
+def _by_cublas(a: Any, b: Any, bias: Any | None) -> Any:
+    c = xp(a).matmul(a, b)
+    if bias is not None:
+        c += bias
+    return c
 
 
 def _is_left_to_cublas(a: Any, b: Any) -> bool:
