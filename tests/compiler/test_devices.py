@@ -46,7 +46,8 @@ def test_what_no_launch_has_made_is_never_stale(monkeypatch, told):
     monkeypatch.setattr(matmul, "_is_left_to_cublas", lambda a, b: len(a) > 4 or len(b) > 100)
     if not told:
         monkeypatch.setattr(matmul, "unplanned", lambda function, *args: function(*args))
-    pair = [OnEmulator(NETWORKS["linear"]) for _ in range(2)]
+    layers = nn.Flatten, lambda: nn.Linear(192, 8), nn.ReLU, lambda: nn.Linear(8, 7)
+    pair = [OnEmulator(lambda: nn.Sequential(*(make() for make in layers))) for _ in range(2)]
     assert_same_training(*pair, steps=5, size=2)
 
 
