@@ -350,9 +350,12 @@ def test_a_forked_copy_of_the_workers_leaves_them_alone():
 
 
 SCRIPT = """
-    import multiprocessing, os, sys, time
+    import multiprocessing, os, signal, sys, time
     import minidl
     from minidl.utils.data import DataLoader
+
+    # a shell has its background jobs, of which the suite may be one, ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     class Slow:
         def __len__(self):
