@@ -34,8 +34,7 @@ _MOST_WORK = 2**27
 
 
 class Filters(NamedTuple):
-    """The sizes of filters, and where their numbers are: the distances in memory from the
-    first of all numbers on, along each axis."""
+    """The sizes of filters; where the first number lies in memory, and how far its neighbours."""
 
     shape: tuple[int, int, int, int]
     start: int
