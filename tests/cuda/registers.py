@@ -19,6 +19,7 @@ from minidl.kernels.cuda import sources
 TABLE = Path(__file__).with_name("registers.txt")
 ARCHITECTURES = (75, 80, 90)
 VERSION = "NVRTC {}.{}".format(*nvrtc.getVersion())
+PINNED = "NVRTC 12.9"  # as setup.cfg has it; beside PyTorch for CUDA, CuPy may find another
 
 _HEADERS = Path(next(iter(nvidia.cuda_runtime.__path__))) / "include"
 _KERNEL = re.compile(
@@ -84,6 +85,10 @@ def rows(compiled: list[Compiled]) -> list[str]:
 
 def main() -> None:
     """Write the table anew."""
+    if VERSION != PINNED:
+        raise SystemExit(
+            f"this is {VERSION}; the table is {PINNED}'s, of an environment without others"
+        )
     header = f"{VERSION + ': registers per thread':56}"
     header += "".join(f"{f'sm_{arch}':>6}" for arch in ARCHITECTURES) + "  definitions"
     lines = [row for file in sorted(sources) for row in rows(compile_file(file))]
