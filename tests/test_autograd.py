@@ -242,7 +242,7 @@ def test_our_operators_are_quiet_and_nobody_elses():
 ARITHMETIC = sorted(
     name
     for name, call in operators.items()
-    if call.op.array_rules and name not in ("reshape", "view")
+    if call.op.array_rules and name not in ("reshape", "view", "max_pool2d")  # tested below
 )
 
 
@@ -258,6 +258,19 @@ def test_rules_mean_the_same_for_arrays_as_for_tensors(name, dtypes):
     for one, other in zip(recorded, bare, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one.detach().numpy(), other.numpy())
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_the_gradient_of_a_maximum_is_the_same_for_arrays(ceil_mode):
+    x = leaf(np.random.default_rng(0).standard_normal((2, 3, 7, 8)))
+    weight = minidl.randn(2, 3, 4, 5, dtype=minidl.float64)
+
+    def slope(**options):
+        y = minidl.nn.functional.max_pool2d(x, (3, 2), 2, 1, ceil_mode=ceil_mode)
+        return grad((y * weight[..., : y.shape[2], : y.shape[3]]).sum(), x, **options)[0]
+
+    recorded, bare = slope(create_graph=True), slope()
+    np.testing.assert_array_equal(recorded.detach().numpy(), bare.numpy())
 
 
 @pytest.mark.parametrize("change", [lambda x: x.reshape(3, 2), lambda x: x.view(6)])

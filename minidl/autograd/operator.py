@@ -267,7 +267,7 @@ class Op:
 
     def apply_rules_to_arrays(self, node: Node, g: Any, edges: list[Edge]) -> list | None:
         """What the rules make of arrays; None if their dtypes differ, for tensors promote."""
-        arrays, dtype, found = [], g.dtype, []
+        arrays, dtype, found = [], _dtype_of(g), []
         for arg in node.args:
             if isinstance(arg, TensorBase):
                 arg = arg.array
@@ -395,6 +395,13 @@ def _arrays(args: list) -> list:
 def _as_array(g: Any) -> Any:
     """The gradient of a number, which may be a scalar of NumPy's, as kernels take it."""
     return np.asarray(g) if isinstance(g, np.generic) else g
+
+
+def _dtype_of(g: Any) -> np.dtype:
+    """The dtype of the gradient of a result, or of those of several (None for 0)."""
+    if type(g) is tuple:
+        return next(each.dtype for each in g if each is not None)
+    return g.dtype
 
 
 def _wrapped(g: Any) -> Any:

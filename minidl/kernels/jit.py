@@ -22,6 +22,7 @@ import types
 from collections.abc import Callable, Iterator
 
 import numba
+import numpy as np
 from numba.core import event
 from tqdm import tqdm
 
@@ -41,6 +42,9 @@ _OPTIONS = {
 
 jit = numba.njit(**_OPTIONS)
 parallel_jit = numba.njit(**_OPTIONS, parallel=True)
+
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+"""What the CPU's kernels compute in; of other dtypes the reference sees to."""
 
 # Below about this many multiply-adds, waking a second thread costs more than it saves. With one
 # thread the build for several runs all the same: two builds may round in two ways.

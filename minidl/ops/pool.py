@@ -10,6 +10,7 @@ https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +49,7 @@ def _max_pool2d_gather(input, indices, windows):
 
 _max_pool2d.vjp(
     lambda g, y, _x, *how: _max_pool2d_scatter(g[0], y[1], _x.shape[2:], how[:4]),
+    arrays=[lambda g, y, _x, *how: kernels.max_pool2d_scatter(g[0], y[1], _x.shape[2:], how[:4])],
 )
 _max_pool2d_scatter.vjp(
     lambda g, _y, _grad, indices, _size, windows: _max_pool2d_gather(g, indices, windows)
@@ -126,20 +128,16 @@ def max_pool2d(
     TypeError
         If the input is not floating point.
     """
-    kernel, stride, padding = _window("max_pool2d", input, kernel_size, stride, padding)
-    dilation = pair(dilation, "dilation", 1)
-    size = tuple(
-        _out_size("max_pool2d", input, axis, kernel, stride, padding, dilation, ceil_mode)
-        for axis in (0, 1)
-    )
-    if dilation != (1, 1):
-        for axis in (0, 1):
-            _check_not_empty(input, axis, size, kernel, stride, padding, dilation)
-    batched = input.ndim == 4
-    found = _max_pool2d(
-        input if batched else unsqueeze(input, 0), kernel, stride, padding, dilation, size
-    )
-    values, indices = found if batched else (squeeze(part, 0) for part in found)
+    windows = *_window(kernel_size, stride, padding), pair(dilation, "dilation", 1)
+    shape = input.shape
+    size = _output_size("max_pool2d", shape, *windows, bool(ceil_mode))
+    if windows[3] != (1, 1):
+        _check_not_empty(shape, size, *windows)
+    if len(shape) == 4:
+        values, indices = _max_pool2d(input, *windows, size)
+    else:
+        found = _max_pool2d(unsqueeze(input, 0), *windows, size)
+        values, indices = (squeeze(part, 0) for part in found)
     return (values, indices) if return_indices else values
 
 
@@ -179,10 +177,10 @@ def avg_pool2d(
     """
     if divisor_override == 0:
         raise ValueError("avg_pool2d: divisor_override must not be 0")
-    kernel, stride, padding = _window("avg_pool2d", input, kernel_size, stride, padding)
+    kernel, stride, padding = _window(kernel_size, stride, padding)
+    how = kernel, stride, padding, (1, 1), bool(ceil_mode)
     windows, counts = [], []
-    for axis in (0, 1):
-        out = _out_size("avg_pool2d", input, axis, kernel, stride, padding, (1, 1), ceil_mode)
+    for axis, out in enumerate(_output_size("avg_pool2d", input.shape, *how)):
         size = input.shape[axis - 2]
         start = np.arange(out) * stride[axis] - padding[axis]
         stop = np.minimum(start + kernel[axis], size + padding[axis])
@@ -219,7 +217,7 @@ def adaptive_avg_pool2d(input: Any, output_size: int | Sequence[int | None] | No
     TypeError
         If the input is not floating point.
     """
-    _check_dims("adaptive_avg_pool2d", input)
+    _check_dims("adaptive_avg_pool2d", input.shape)
     sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
     if len(sizes) != 2:
         raise ValueError(f"adaptive_avg_pool2d: output_size must be two sizes, got {output_size}")
@@ -248,65 +246,71 @@ def _averaged(input: Any, rows: np.ndarray, columns: np.ndarray, scale: np.ndarr
 # --------------------------------------------------------------------------- arguments
 
 
-def _window(
-    name: str, input: Any, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
-) -> tuple[Pair, Pair, Pair]:
+def _window(kernel_size: Sizes, stride: Sizes | None, padding: Sizes) -> tuple[Pair, Pair, Pair]:
     """Kernel size, stride and padding as pairs."""
-    _check_dims(name, input)
     kernel = pair(kernel_size, "kernel_size", 1)
     stride = kernel if stride is None else pair(stride, "stride", 1)
-    padding = pair(padding, "padding", 0)
-    if any(2 * p > k for p, k in zip(padding, kernel)):
-        raise ValueError(
-            f"{name}(input {input.shape}): padding {padding} is more than half of kernel_size "
-            f"{kernel}"
-        )
-    return kernel, stride, padding
+    return kernel, stride, pair(padding, "padding", 0)
 
 
-def _out_size(
+@functools.lru_cache(maxsize=1024)
+def _output_size(
     name: str,
-    input: Any,
-    axis: int,
+    shape: tuple[int, ...],
     kernel: Pair,
     stride: Pair,
     padding: Pair,
     dilation: Pair,
     ceil_mode: bool,
-) -> int:
-    """How many windows fit along one axis: height or width."""
-    size, step, edge = input.shape[axis - 2], stride[axis], padding[axis]
-    span = dilation[axis] * (kernel[axis] - 1) + 1
-    room = size + 2 * edge - span
-    out = (room + (step - 1 if ceil_mode else 0)) // step + 1
-    if ceil_mode and (out - 1) * step >= size + edge:
-        out -= 1  # the last window would start in the padding behind
-    if out < 1:
+) -> Pair:
+    """How many windows fit along height and width of an input of ``shape``; ValueError if none."""
+    _check_dims(name, shape)
+    if any(2 * p > k for p, k in zip(padding, kernel)):
         raise ValueError(
-            f"{name}(input {input.shape}): the window {kernel}, dilation {dilation}, is larger "
-            f"than the input with padding {padding}"
+            f"{name}(input {shape}): padding {padding} is more than half of kernel_size {kernel}"
         )
+    height, width = (
+        _windows_along(*line, ceil_mode)
+        for line in zip(shape[-2:], kernel, stride, padding, dilation)
+    )
+    if height < 1 or width < 1:
+        raise ValueError(
+            f"{name}(input {shape}): the window {kernel}, dilation {dilation}, is larger than the "
+            f"input with padding {padding}"
+        )
+    return height, width
+
+
+def _windows_along(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> int:
+    """How many windows fit along one axis."""
+    room = size + 2 * padding - (dilation * (kernel - 1) + 1)
+    out = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (out - 1) * stride >= size + padding:
+        out -= 1  # the last window would start in the padding behind
     return out
 
 
 def _check_not_empty(
-    input: Any, axis: int, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+    shape: tuple[int, ...], size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
     """ValueError if all taps of a dilated window miss the picture, so that it has no maximum."""
-    step, start = dilation[axis], np.arange(size[axis]) * stride[axis] - padding[axis]
-    first = start + -(np.minimum(start, 0) // step) * step
-    if (first >= np.minimum(start + kernel[axis] * step, input.shape[axis - 2])).any():
-        raise ValueError(
-            f"max_pool2d(input {input.shape}): with window {kernel}, dilation {dilation} and "
-            f"padding {padding}, a window has no pixel of the input in it"
-        )
+    for axis in (0, 1):
+        step, start = dilation[axis], np.arange(size[axis]) * stride[axis] - padding[axis]
+        first = start + -(np.minimum(start, 0) // step) * step
+        if (first >= np.minimum(start + kernel[axis] * step, shape[axis - 2])).any():
+            raise ValueError(
+                f"max_pool2d(input {shape}): with window {kernel}, dilation {dilation} and "
+                f"padding {padding}, a window has no pixel of the input in it"
+            )
 
 
-def _check_dims(name: str, input: Any) -> None:
-    if input.ndim not in (3, 4) or not all(input.shape[-3:]):
+def _check_dims(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (3, 4) or not all(shape[-3:]):
         raise ValueError(
             f"{name}: wants an input (N, C, H, W) or (C, H, W) where only N may be 0, got shape "
-            f"{input.shape}"
+            f"{shape}"
         )
 
 

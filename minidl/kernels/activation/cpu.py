@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from minidl.kernels.activation import reference
-from minidl.kernels.jit import threaded
+from minidl.kernels.jit import FLOATS, threaded
 from minidl.kernels.launch import contiguous, empty, planned, unplanned
 
 _BLOCK = 8192  # elements: a quarter of a first-level cache, and few turns of the outer loop
@@ -37,7 +37,7 @@ def _relu_grad(g, y, out):
 
 
 def _covered(x: np.ndarray) -> bool:
-    return x.dtype in (np.float32, np.float64)
+    return x.dtype in FLOATS
 
 
 @planned

@@ -14,6 +14,7 @@ import numpy as np
 
 from minidl.kernels.conv import dense, pooled, reference, sparse, wide
 from minidl.kernels.conv.reference import Grads, How, Needs, Padding, Pair, output_size
+from minidl.kernels.jit import FLOATS
 from minidl.kernels.launch import contiguous, empty, is_noted, planned, unplanned
 
 
@@ -133,7 +134,7 @@ def conv2d_relu_max_pool2d_grad(
 
 
 def _covered(*arrays: np.ndarray) -> bool:
-    return all(a.dtype in (np.float32, np.float64) and a.size for a in arrays)
+    return all([a.dtype in FLOATS and a.size for a in arrays])
 
 
 def _grads(

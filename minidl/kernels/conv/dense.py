@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,10 +38,9 @@ def conv2d(
     skip: np.ndarray = NEVER,
 ) -> np.ndarray:
     """See `minidl.kernels.conv.reference.conv2d`."""
-    size = output_size(x.shape[2:], w.shape[2:], *how[:3])
-    y = empty((len(x), len(w), *size), x.dtype)
-    after = flat.RELU if relu else flat.PLAIN
-    _correlate(x, w, bias, y, _NO_CODE, size, how, after, skip)
+    x, task = _laid_out(x, w.shape, how)
+    y = empty((x.shape[0], w.shape[0], *task.size), x.dtype)
+    _correlate(task, x, w, bias, y, _NO_CODE, flat.RELU if relu else flat.PLAIN, skip)
     return y
 
 
@@ -48,38 +48,31 @@ def conv2d_relu_max_pool2d(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, how: How
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `minidl.kernels.conv.reference.conv2d_relu_max_pool2d`."""
-    size = output_size(x.shape[2:], w.shape[2:], *how[:3])
-    shape = len(x), len(w), size[0] // 2, size[1] // 2
+    x, task = _laid_out(x, w.shape, how)
+    shape = x.shape[0], w.shape[0], task.size[0] // 2, task.size[1] // 2
     y, code = empty(shape, x.dtype), empty(shape, np.uint8)
-    _correlate(x, w, bias, y, code, size, how, flat.POOL, NEVER)
+    _correlate(task, x, w, bias, y, code, flat.POOL, NEVER)
     return y, code
 
 
 def _correlate(
+    task: Correlation,
     x: np.ndarray,
     w: np.ndarray,
     bias: np.ndarray | None,
     y: np.ndarray,
     code: np.ndarray,
-    size: Pair,
-    how: How,
     after: int,
     skip: np.ndarray,
 ) -> None:
     """Launch `minidl.kernels.conv.flat.correlate`."""
-    _, padding, _, groups = how
-    x, padding = cropped(x, padding)
-    bias = np.zeros(len(w), x.dtype) if bias is None else contiguous(bias)
-    grid = grid_of(x.shape, size, (how[0], padding, *how[2:]))
-    work = len(x) * size[0] * size[1] * w.size // SIMD
     w = contiguous(w)
-    planes = flat.planes_of(len(w) // groups) * groups
-    packed = empty((planes * (w.size // len(w)),), w.dtype)
-    launch(flat.pack, w, groups, packed, skip)
-    offsets = flat.tap_offsets(*w.shape[1:], grid)
+    bias = np.zeros(len(w), x.dtype) if bias is None else contiguous(bias)
+    packed = empty((task.packed,), w.dtype)
+    launch(flat.pack, w, task.groups, packed, skip)
     results = y.reshape(-1), code.reshape(-1)
-    how = size, groups, grid, after, skip
-    flat.correlate(work, x, w, packed, offsets, bias, *results, *how)
+    how = task.size, task.groups, task.grid, after, skip
+    flat.correlate(task.work, x, w, packed, task.offsets, bias, *results, *how)
 
 
 def conv2d_input_grad(
@@ -118,20 +111,12 @@ def conv2d_weight_grad(
     skip: np.ndarray = NEVER,
 ) -> np.ndarray:
     """See `minidl.kernels.conv.reference.conv2d_weight_grad`."""
-    stride, padding, dilation, groups = how
-    x, padding = cropped(x, padding)
-    grid = grid_of(x.shape, g.shape[2:], (stride, padding, dilation, groups))
-    per_group = weight_shape[0] // groups
-    taps = math.prod(weight_shape[1:])
-    filters, padded_taps = _up(per_group, BLOCK) * groups, _up(taps, TAPS)
-    parts = number_of_parts(-(-len(x) // grid.pictures), filters * taps)
-    sums = empty((parts, filters, padded_taps), x.dtype)
+    x, task = _laid_out(x, weight_shape, how)
     height, width = weight_shape[2:]
-    offsets = flat.tap_offsets(*weight_shape[1:], grid)
-    work, g = g.size * taps // SIMD, contiguous(g)
-    flat.correlate_weight(work, g, x, height, width, offsets, sums, groups, grid, skip)
-    dw = empty(weight_shape, x.dtype)
-    launch(flat.add_parts, sums, dw.reshape(len(dw), taps), groups, skip)
+    sums, dw = empty(task.sums, x.dtype), empty(weight_shape, x.dtype)
+    args = contiguous(g), x, height, width, task.offsets, sums, task.groups, task.grid, skip
+    flat.correlate_weight(task.work, *args)
+    launch(flat.add_parts, sums, dw.reshape(len(dw), -1), task.groups, skip)
     return dw
 
 
@@ -165,6 +150,51 @@ def cropped(x: np.ndarray, padding: Padding) -> tuple[np.ndarray, Padding]:
         x = x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
         padding = tuple(max(p, 0) for p in padding)
     return contiguous(x), padding
+
+
+class Correlation(NamedTuple):
+    """How the flat correlation of pictures and filters is computed, which their shapes decide."""
+
+    size: Pair
+    """Height and width of the result."""
+    groups: int
+    grid: Grid
+    offsets: np.ndarray
+    work: int
+    packed: int
+    """Numbers of the packed filters."""
+    sums: tuple[int, int, int]
+    """The shape of the partial sums of the filters' gradient."""
+
+
+def _laid_out(
+    x: np.ndarray, weight_shape: tuple[int, ...], how: How
+) -> tuple[np.ndarray, Correlation]:
+    """x without what a negative padding cuts off, and what is to be done."""
+    if min(how[1]) < 0:
+        x, padding = cropped(x, how[1])
+        how = how[0], padding, *how[2:]
+    return contiguous(x), _correlation(x.shape, weight_shape, how)
+
+
+@functools.lru_cache(maxsize=1024)
+def _correlation(shape: tuple[int, ...], weight_shape: tuple[int, ...], how: How) -> Correlation:
+    """For pictures of ``shape``; nothing is cut off."""
+    groups = how[3]
+    size = output_size(shape[2:], weight_shape[2:], *how[:3])
+    grid = grid_of(shape, size, how)
+    taps, per_group = math.prod(weight_shape[1:]), weight_shape[0] // groups
+    filters = _up(per_group, BLOCK) * groups
+    parts = number_of_parts(-(-shape[0] // grid.pictures), filters * taps)
+    return Correlation(
+        size,
+        groups,
+        grid,
+        flat.tap_offsets(*weight_shape[1:], grid),
+        work=shape[0] * math.prod(size) * weight_shape[0] * taps // SIMD,
+        packed=flat.planes_of(per_group) * groups * taps,
+        sums=(parts, filters, _up(taps, TAPS)),
+    )
 
 
 @functools.lru_cache(maxsize=1024)

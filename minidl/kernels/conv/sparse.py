@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,31 +57,58 @@ def fill(
     g is the gradient of the convolution's result or, with a ``code``, of its maxima. x is not
     used without dw, and w not without dx.
     """
-    needs = tuple(result is not None for result in results)
-    x, w, dx, dw = (
-        np.empty(shape, g.dtype) if array is None else contiguous(array)
-        for array, shape in zip((x, w, *results), ((0,) * 4, weight_shape) * 2)
-    )
-    db = np.empty(0, g.dtype) if results[2] is None else results[2]
-    layout = _layout(input_shape, weight_shape, g.dtype.itemsize, how)
-    weights = len(w) * layout.slots * lists.BYTES // g.dtype.itemsize
-    parts = number_of_parts(-(-len(g) // layout.pictures), weights)
-    sums = empty((parts, weights if needs[1] else 0), g.dtype)
-    bias_sums = empty((parts, len(w) if needs[2] else 0), g.dtype)
-    size = output_size(input_shape[2:], weight_shape[2:], *how[:3])
-    work = len(g) * size[0] * size[1] * math.prod(weight_shape) // SIMD
-    code = _NO_CODE if code is None else contiguous(code)
-    packed = empty((weights if needs[0] else 0,), g.dtype)
+    dx, dw, db = results
+    needs = dx is not None, dw is not None, db is not None
+    task = _task(input_shape, weight_shape, g.dtype, how)
+    x, dw = (contiguous(x), dw) if needs[1] else (task.nothing, task.filters)
+    w, dx = (contiguous(w), dx) if needs[0] else (task.filters, task.nothing)
+    sums = empty((task.parts, task.weights if needs[1] else 0), g.dtype)
+    bias_sums = empty((task.parts, weight_shape[0] if needs[2] else 0), g.dtype)
+    packed = empty((task.weights if needs[0] else 0,), g.dtype)
     if needs[0]:
-        launch(lists.pack, wanted, w, packed, layout)
-    lanes = lists.BYTES // g.dtype.itemsize
-    offsets = lists.slot_offsets(weight_shape[2], weight_shape[1], lanes, layout)
-    grads = dx, sums, bias_sums
-    lists.gradients(work, wanted, contiguous(g), code, x, w, packed, offsets, *grads, needs, layout)
-    launch(lists.add_parts, wanted, sums, bias_sums, dw, db, needs, layout)
+        launch(lists.pack, wanted, w, packed, task.layout)
+    code = _NO_CODE if code is None else contiguous(code)
+    args = contiguous(g), code, x, w, packed, task.offsets, dx, sums, bias_sums, needs, task.layout
+    lists.gradients(task.work, wanted, *args)
+    db = task.nothing.reshape(-1) if db is None else db
+    launch(lists.add_parts, wanted, sums, bias_sums, dw, db, needs, task.layout)
+
+
+class _Task(NamedTuple):
+    """How gradients are found, which the shapes decide."""
+
+    layout: Layout
+    offsets: np.ndarray
+    work: int
+    weights: int
+    """Numbers of the packed filters, and of a partial sum of their gradient."""
+    parts: int
+    """How many partial sums there are."""
+    nothing: np.ndarray
+    """Stands for pictures that are not used."""
+    filters: np.ndarray
+    """Stands for filters that are not used: kernels look at their shape."""
 
 
 @functools.lru_cache(maxsize=1024)
+def _task(
+    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: np.dtype, how: How
+) -> _Task:
+    layout = _layout(input_shape, weight_shape, dtype.itemsize, how)
+    lanes = lists.BYTES // dtype.itemsize
+    weights = weight_shape[0] * layout.slots * lanes
+    size = output_size(input_shape[2:], weight_shape[2:], *how[:3])
+    return _Task(
+        layout,
+        lists.slot_offsets(weight_shape[2], weight_shape[1], lanes, layout),
+        work=input_shape[0] * math.prod(size) * math.prod(weight_shape) // SIMD,
+        weights=weights,
+        parts=number_of_parts(-(-input_shape[0] // layout.pictures), weights),
+        nothing=np.empty((0,) * 4, dtype),
+        filters=np.empty(weight_shape, dtype),
+    )
+
+
 def _layout(
     input_shape: tuple[int, ...], weight_shape: tuple[int, ...], itemsize: int, how: How
 ) -> Layout:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.jit import inner, threaded
+from minidl.kernels.jit import FLOATS, inner, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned
 from minidl.kernels.matmul import reference
 from minidl.kernels.matmul.cpu import matmul
@@ -145,7 +145,7 @@ def _backward(g, y, x, w, passed, dx, dw, db):
 
 def _covered(x: np.ndarray, rows: int, inner: int, columns: int) -> bool:
     return (
-        x.dtype in (np.float32, np.float64)
+        x.dtype in FLOATS
         and 0 < rows <= _ROWS
         and 0 < rows * inner * columns <= _WORK
     )

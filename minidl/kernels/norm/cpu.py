@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import prange
 
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import FLOATS, jit, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned, unplanned
 from minidl.kernels.norm import reference
 
@@ -304,7 +304,7 @@ def _group_totals(parts, g_weight, g_bias):
 
 
 def _covered(x: np.ndarray) -> bool:
-    return x.dtype in (np.float32, np.float64)
+    return x.dtype in FLOATS
 
 
 def _rows(x: np.ndarray) -> np.ndarray:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import FLOATS, inner, jit, shared, threaded
 from minidl.kernels.launch import contiguous, empty, planned, unplanned
 from minidl.kernels.pool import reference
 from minidl.kernels.pool.reference import Pair, Windows
+from minidl.kernels.share import share
 
 
 def _covered(x: np.ndarray) -> bool:
-    return x.dtype in (np.float32, np.float64)
+    return x.dtype in FLOATS
 
 
 def _planes(x: np.ndarray) -> np.ndarray:
@@ -60,26 +61,60 @@ def _max_pool2d(x, y, indices, kernel, stride, padding, dilation):
                 indices[p, i, j] = found
 
 
-@threaded
-def _max_pool2d_by_two(x, y, indices):
-    """As `_max_pool2d`, for windows of 2 by 2 side by side: no window is cut off at an edge."""
+_WINDOWS = 512  # about how many windows of 2 by 2 are compared at a time
+_VECTORS = 32  # their number is a multiple of this, for LLVM to need no loop for what is left
+
+
+@inner
+def _max_pool2d_chunk(chunk, x, y, indices, planes, corners):
+    """The maxima of ``planes`` planes, or of as many as are left.
+
+    Which of four is the largest nobody can guess, and so no branch may depend on it: the elements
+    go to four rows of a table, whose columns vectors compare.
+    """
+    first = chunk * planes
+    last, wide = min(first + planes, len(y)), y.shape[2]
     one, below, across = np.int32(1), np.int32(x.shape[2]), np.int32(x.shape[2] + 1)
-    wide = y.shape[2]
-    for p in prange(len(y)):
-        found = np.empty(wide, np.int32)  # as wide as the numbers, for LLVM to find vectors
+    count = (planes * len(corners) + _VECTORS - 1) // _VECTORS * _VECTORS
+    table = np.zeros((4, count), x.dtype)
+    a, b, c, d = table[0], table[1], table[2], table[3]
+    found = np.empty(count, np.int32)  # as wide as the numbers
+    column = 0
+    for p in range(first, last):
         for i in range(y.shape[1]):
-            upper, lower, maxima, places = x[p, 2 * i], x[p, 2 * i + 1], y[p, i], indices[p, i]
+            upper, lower = x[p, 2 * i], x[p, 2 * i + 1]
             for j in range(wide):
-                best, b, c, d = upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]
-                place = np.int32(0)
-                better = (b > best) | (b != b)
-                best, place = b if better else best, one if better else place
-                better = (c > best) | (c != c)
-                best, place = c if better else best, below if better else place
-                better = (d > best) | (d != d)
-                maxima[j], found[j] = d if better else best, across if better else place
-            for j in range(wide):
-                places[j] = 2 * i * x.shape[2] + 2 * j + found[j]
+                a[column + j], b[column + j] = upper[2 * j], upper[2 * j + 1]
+                c[column + j], d[column + j] = lower[2 * j], lower[2 * j + 1]
+            column += wide
+    for k in range(count):
+        best, place = a[k], np.int32(0)
+        better = (b[k] > best) | (b[k] != b[k])
+        best, place = b[k] if better else best, one if better else place
+        better = (c[k] > best) | (c[k] != c[k])
+        best, place = c[k] if better else best, below if better else place
+        better = (d[k] > best) | (d[k] != d[k])
+        a[k], found[k] = d[k] if better else best, across if better else place
+    for p in range(first, last):
+        part = slice((p - first) * len(corners), (p - first + 1) * len(corners))
+        largest, offsets = a[part], found[part]
+        maxima, places = y[p].reshape(-1), indices[p].reshape(-1)
+        for k in range(len(corners)):
+            maxima[k] = largest[k]
+        for k in range(len(corners)):
+            places[k] = corners[k] + offsets[k]
+
+
+@shared
+def _max_pool2d_by_two(team, x, y, indices):
+    """As `_max_pool2d`, for windows of 2 by 2 side by side: no window is cut off at an edge."""
+    high, wide = y.shape[1:]
+    corners = np.empty(high * wide, np.int64)  # where windows begin
+    for i in range(high):
+        for j in range(wide):
+            corners[i * wide + j] = 2 * (i * x.shape[2] + j)
+    planes = max(1, _WINDOWS // max(1, len(corners)))
+    share(team, (len(y) + planes - 1) // planes, _max_pool2d_chunk, (x, y, indices, planes, corners))
 
 
 @planned

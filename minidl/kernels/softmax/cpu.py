@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 from numba.extending import overload
 
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import FLOATS, jit, threaded
 from minidl.kernels.launch import contiguous, empty, launch, planned, unplanned
 from minidl.kernels.softmax import reference
 
@@ -147,7 +147,7 @@ def _first_wrong(labels, classes, ignored):
 
 
 def _covered(x: np.ndarray) -> bool:
-    return x.dtype in (np.float32, np.float64) and x.size > 0
+    return x.dtype in FLOATS and x.size > 0
 
 
 def _prepared(
