@@ -318,6 +318,8 @@ def _leading_to(targets: set, roots: list) -> dict[Node | Leaf, list]:
             if node not in seen:
                 seen.add(node)
                 stack.append(node)
+    if all(node in targets for node in seen if type(node) is Leaf):
+        return {node: node.edges for node in seen}  # every edge leads on to a leaf
     leading: dict[Node | Leaf, list] = {}
     for node in sorted(seen, key=operator.attrgetter("order")):
         edges = []

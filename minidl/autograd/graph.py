@@ -12,7 +12,7 @@ import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy import asarray, generic
@@ -165,6 +165,17 @@ class Leaf(Place):
                 tensor.grad.version[0] += 1
 
 
+class Saving(NamedTuple):
+    """What a node keeps of a call, which depends on the kinds of its arguments."""
+
+    recorded: bool
+    """Whether one of them is in the graph and has a rule."""
+    tensors: tuple[tuple[int, bool, bool], ...]
+    """The position of each tensor, whether that is so, and whether its values are needed."""
+    result: bool
+    """Whether the values of the result are needed."""
+
+
 _order = itertools.count(1)
 
 
@@ -187,33 +198,47 @@ class Node(Place):
         The operator's options, or what a fused one keeps for its backward kernel.
     results : array or None, or list of array or Spec
         What it returned, where a rule needs it. (Arrays: the tensors would close a cycle.)
-    versions : list of (list, int)
-        The version counters of all tensors whose values are kept, as they were.
+    versions : list of list
+        The version counters of all tensors whose values are kept.
+    changes : int
+        What these counted when the values were kept. Counters only grow, so their sum tells.
     hooks : dict or None
         Functions to call with the gradient, by the number of the result.
     """
 
-    __slots__ = ("args", "edges", "hooks", "kept", "op", "order", "results", "versions")
+    __slots__ = (
+        "args", "changes", "edges", "hooks", "kept", "op", "order", "results", "versions",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        op: Differentiable,
-        args: list,
-        edges: list[Edge],
-        versions: list,
-        kept: Any,
-        like: Any,
-    ):
+    def __init__(self, op: Differentiable, args: tuple, kept: Any, saving: Saving, like: Any):
         self.shape = like.shape
         self.dtype = like.dtype
         self.op = op
         self.order = next(_order)
-        self.args: list | None = args
-        self.edges = edges
-        self.versions: Sequence[tuple[list[int], int]] = versions
         self.kept = kept
         self.results: Any = None
         self.hooks: dict[int, list[Callable]] | None = None
+        saved, edges, versions, changes = list(args), [], [], 0
+        for i, wanted, needed in saving.tensors:
+            arg = args[i]
+            if arg.view_version is not None:
+                check_view(arg)
+            if wanted:
+                edges.append((i, arg.place))
+            if needed:
+                versions.append(arg.version)
+                changes += arg.version[0]
+            else:
+                saved[i] = arg.place if wanted else Spec(arg.array)
+        self.args: list | None = saved
+        self.edges: list[Edge] = edges
+        self.versions: Sequence[list[int]] = versions
+        self.changes = changes
+
+    def watch(self, tensor: TensorBase) -> None:
+        """The values of ``tensor``, a result, are kept as well."""
+        self.versions.append(tensor.version)
+        self.changes += tensor.version[0]
 
     @property
     def multiple(self) -> bool:
@@ -223,7 +248,7 @@ class Node(Place):
     def release(self) -> None:
         """Free what was saved; a second backward pass through here is then an error."""
         self.args = self.kept = self.results = None
-        self.versions = ()
+        self.versions, self.changes = (), 0
 
     def gradients(self, incoming: Any, edges: list[Edge]) -> list:
         """For each of ``edges``, the gradient (None for 0) before `fit`.
@@ -237,13 +262,15 @@ class Node(Place):
                 f"backward went through {self.op.name} a second time, but the first pass freed "
                 "what it had saved; pass retain_graph=True to the first one"
             )
-        for version, saved in self.versions:
-            if version[0] != saved:
-                raise RuntimeError(
-                    f"a tensor that {self.op.name}({describe(self.args)}) saved for its gradient "
-                    f"was changed in place ({version[0] - saved} times) before backward reached "
-                    "it; change a clone() instead, or change it after backward"
-                )
+        changes = 0
+        for version in self.versions:
+            changes += version[0]
+        if changes != self.changes:
+            raise RuntimeError(
+                f"a tensor that {self.op.name}({describe(self.args)}) saved for its gradient "
+                f"was changed in place ({changes - self.changes} times) before backward reached "
+                "it; change a clone() instead, or change it after backward"
+            )
         if self.op.multiple:
             incoming = tuple(incoming.get(i) for i in range(len(self.results)))
         return self.op.differentiate(self, incoming, edges)

@@ -19,12 +19,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minidl.autograd.engine import grad
-from minidl.autograd.graph import Edge, Node, Output, Spec, TensorBase, check_view, describe, wrap
+from minidl.autograd.graph import Edge, Node, Output, Saving, Spec, TensorBase, describe, wrap
 from minidl.autograd.mode import mode, run
 from minidl.autograd.silence import restore, silence
 from minidl.backend import CPU, device_of, out_of_memory
@@ -46,14 +46,6 @@ class Rule:
         return self.needs_argument[min(position, len(self.needs_argument) - 1)]
 
 
-class Plan(NamedTuple):
-    """What to keep of a call, which depends on what its arguments are: see `_unpacked`."""
-
-    recorded: bool  # whether one is in the graph and has a rule
-    tensors: tuple[tuple[int, bool, bool], ...]  # position, whether that is so, whether needed
-    keeps_result: bool  # whether a rule needs the result's values
-
-
 class Op:
     """An operator: a pure function of arrays, and a differentiable rule per argument."""
 
@@ -68,9 +60,10 @@ class Op:
         self.wanted: list[int] = []
         self.each: Rule | None = None
         self.array_rules: Sequence[Callable | None] = ()
+        self.arithmetic = False  # whether these are of + - * / alone
         self.quiet = getattr(forward, "quiet", False)
         self.kernel: Callable | None = None  # for all gradients at once
-        self.plans: dict[int, Plan] = {}  # by the kinds of arguments
+        self.savings: dict[int, Saving] = {}  # by the kinds of arguments
         parameters = inspect.signature(forward).parameters.values()
         variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.names = tuple(p.name for p in parameters)
@@ -90,10 +83,11 @@ class Op:
         when the gradient is not recorded. ``arithmetic`` says that the rules use Python's
         ``+ - * /`` alone, and so are these themselves.
         """
+        self.arithmetic = arithmetic
         self.array_rules = rules if arithmetic else arrays
         self.rules = [Rule(rule) if rule else None for rule in rules]
         self.wanted = [i for i, rule in enumerate(rules) if rule]
-        self.plans.clear()
+        self.savings.clear()
 
     def vjp_each(self, rule: Callable) -> Callable:
         """Declare one rule for all tensors of ``op(*tensors, option=...)``.
@@ -101,7 +95,7 @@ class Op:
         ``rule(g, y, *tensors, i=..., option=...)`` is the rule of tensor ``i``.
         """
         self.each = Rule(rule)
-        self.plans.clear()
+        self.savings.clear()
         return rule
 
     def vjp_kernel(self, kernel: Callable) -> Callable:
@@ -131,18 +125,18 @@ class Op:
         finally:
             if loud is not None:
                 restore(loud)
-        if isinstance(result, tuple):
+        if type(result) is tuple:
             self.multiple = True
-            outputs = tuple(map(wrap, result))
+            output = tuple(map(wrap, result))
         else:
-            outputs = (wrap(result),)
+            output = wrap(result)
         if self.view:
-            self.share_version(args[0], outputs)
+            self.share_version(args[0], output)
         if mode.enabled:
-            plan = self.plans.get(kinds) or self.plan(kinds)
-            if plan.recorded:
-                self.record(args, static, plan, outputs)
-        return outputs if self.multiple else outputs[0]
+            saving = self.savings.get(kinds) or self.saving(kinds)
+            if saving.recorded:
+                self.record(args, static, saving, output)
+        return output
 
     def bind(self, args: tuple, named: dict) -> tuple:
         """All arguments in the order of the signature, defaults filled in."""
@@ -184,11 +178,11 @@ class Op:
         kind = next(kinds, None)
         return error if kind is None else kind(f"{call}: {error}")
 
-    def plan(self, kinds: int) -> Plan:
+    def saving(self, kinds: int) -> Saving:
         """What to keep of calls with arguments of these kinds."""
         rules = {i: self.each or self.rules[i] for i in self.inside(kinds)}
         needed = [any(rule.needs(i) for rule in rules.values()) for i in range(len(_digits(kinds)))]
-        return self.note_plan(kinds, rules, needed, any(r.needs_result for r in rules.values()))
+        return self.note(kinds, rules, needed, any(r.needs_result for r in rules.values()))
 
     def inside(self, kinds: int) -> list[int]:
         """The positions of arguments that are in the graph and have a rule."""
@@ -196,51 +190,39 @@ class Op:
         positions = range(len(digits)) if self.each else self.wanted
         return [i for i in positions if digits[i] == _RECORDED]
 
-    def note_plan(
-        self, kinds: int, wanted: Collection[int], needed: Sequence[bool], keeps_result: bool
-    ) -> Plan:
-        """The plan for arguments of these kinds, noted for the next time."""
+    def note(
+        self, kinds: int, wanted: Collection[int], needed: Sequence[bool], result: bool
+    ) -> Saving:
+        """What to keep for arguments of these kinds, noted for the next time."""
         tensors = [i for i, kind in enumerate(_digits(kinds)) if kind]
         kept = tuple((i, i in wanted, needed[i]) for i in tensors)
-        plan = self.plans[kinds] = Plan(bool(wanted), kept, keeps_result)
-        return plan
+        saving = self.savings[kinds] = Saving(bool(wanted), kept, result)
+        return saving
 
-    def record(self, args: tuple, kept: Any, plan: Plan, outputs: tuple) -> None:
-        """Put a node behind the outputs that can have a gradient."""
-        saved, edges, versions = list(args), [], []
-        for i, wanted, needed in plan.tensors:
-            arg = args[i]
-            if arg.view_version is not None:
-                check_view(arg)
-            if wanted:
-                edges.append((i, arg.place))
-            if needed:
-                versions.append((arg.version, arg.version[0]))
-            else:
-                saved[i] = arg.place if wanted else Spec(arg.array)
-        out = outputs[0]
-        node = Node(self, saved, edges, versions, kept, out.array)
-        if self.multiple:
-            self.place_several(node, outputs, plan)
-        elif node.dtype.kind == "f":
-            out.place = node
-            if plan.keeps_result:
-                node.results = out.array
-                versions.append((out.version, out.version[0]))
+    def record(self, args: tuple, kept: Any, saving: Saving, output: Any) -> None:
+        """Put a node behind the output, or behind those that can have a gradient."""
+        if type(output) is tuple:
+            self.record_several(args, kept, saving, output)
+        elif output.array.dtype.kind == "f":
+            output.place = node = Node(self, args, kept, saving, output.array)
+            if saving.result:
+                node.results = output.array
+                node.watch(output)
 
-    def place_several(self, node: Node, outputs: tuple, plan: Plan) -> None:
-        """Put the node behind several outputs."""
-        node.results = [out.array if plan.keeps_result else Spec(out.array) for out in outputs]
+    def record_several(self, args: tuple, kept: Any, saving: Saving, outputs: tuple) -> None:
+        """Put a node behind several outputs."""
+        node = Node(self, args, kept, saving, outputs[0].array)
+        node.results = [out.array if saving.result else Spec(out.array) for out in outputs]
         for i, out in enumerate(outputs):
-            if plan.keeps_result:
-                node.versions.append((out.version, out.version[0]))
+            if saving.result:
+                node.watch(out)
             if out.array.dtype.kind == "f":
                 out.place = Output(node, i, out.array)
 
-    def share_version(self, source: TensorBase, outputs: tuple) -> None:
+    def share_version(self, source: TensorBase, output: Any) -> None:
         """Outputs that look into the source's memory count its in-place changes."""
         known = source.version[1] if source.view_version is None else source.view_version
-        for out in outputs:
+        for out in output if type(output) is tuple else (output,):
             if np.may_share_memory(out.array, source.array):
                 out.version = source.version
                 out.view_version = known
@@ -268,13 +250,19 @@ class Op:
     def apply_rules_to_arrays(self, node: Node, g: Any, edges: list[Edge]) -> list | None:
         """What the rules make of arrays; None if their dtypes differ, for tensors promote."""
         arrays, dtype, found = [], _dtype_of(g), []
+        scalar = self.arithmetic and not node.shape  # several times as fast as an array of one
+        if scalar and type(g) is np.ndarray:
+            g = g[()]
+        scalar = scalar and isinstance(g, np.generic)
         for arg in node.args:
             if isinstance(arg, TensorBase):
                 arg = arg.array
                 if arg.dtype is not dtype:
                     return None
+                if scalar:
+                    arg = arg[()]
             arrays.append(arg)
-        y = node if node.results is None else node.results
+        y = node if node.results is None else node.results[()] if scalar else node.results
         loud = silence()
         try:
             for i, _ in edges:
@@ -319,7 +307,7 @@ class FusedOp(Op):
         the forward function returned beside its results, and the arguments.
         """
         self.wanted = [self.names.index(name) for name in arguments]
-        self.plans.clear()
+        self.savings.clear()
 
         def declare(kernel: Callable) -> Callable:
             self.kernel = kernel
@@ -339,16 +327,17 @@ class FusedOp(Op):
                 result, residuals = mode.observer.call(self.name, self.forward, tuple(arrays), {})
         except Exception as error:
             return self.rescued(error, args, {})
-        outputs = tuple(map(wrap, result)) if isinstance(result, tuple) else (wrap(result),)
+        output = tuple(map(wrap, result)) if type(result) is tuple else wrap(result)
         if mode.enabled:
-            plan = self.plans.get(kinds) or self.plan(kinds)
-            if plan.recorded:
-                self.record(args, residuals, plan, outputs[:1])
-        return outputs if isinstance(result, tuple) else outputs[0]
+            saving = self.savings.get(kinds) or self.saving(kinds)
+            if saving.recorded:
+                first = output[0] if type(output) is tuple else output
+                self.record(args, residuals, saving, first)
+        return output
 
-    def plan(self, kinds: int) -> Plan:
+    def saving(self, kinds: int) -> Saving:
         """All arguments' values are kept, for the kernel or for the composition; no result's."""
-        return self.note_plan(kinds, self.inside(kinds), [True] * len(_digits(kinds)), False)
+        return self.note(kinds, self.inside(kinds), [True] * len(_digits(kinds)), False)
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
         """The kernel's gradients; those of the composition when they will be differentiated."""

@@ -11,13 +11,13 @@ from minidl.autograd import op, quiet
 from minidl.backend import bool_, get_default_dtype, xp
 from minidl.ops.comparison import isnan, where
 from minidl.ops.elementwise import floor
-from minidl.ops.operands import common_dtype, promoted
+from minidl.ops.operands import common_dtype, promoted, scalars
 
 
 @op
 @quiet
 def _add(input, other):
-    a, b = promoted(input, other)
+    a, b = scalars(*promoted(input, other))
     return a + b
 
 
@@ -48,7 +48,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
 @quiet
 def mul(input, other):
     """``input * other``."""
-    a, b = promoted(input, other)
+    a, b = scalars(*promoted(input, other))
     return a * b
 
 
