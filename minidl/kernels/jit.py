@@ -26,7 +26,7 @@ import numpy as np
 from numba.core import event
 from tqdm import tqdm
 
-from minidl.kernels.launch import noted, tape
+from minidl.kernels.launch import noted, running, tape
 from minidl.kernels.share import ALONE, team
 
 # Allow sums to be reordered and multiply-adds to be fused, but keep NaN and infinity.
@@ -130,10 +130,10 @@ class Threaded:
 
     def __call__(self, work: int, *args: object) -> None:
         """Run on ``args``; ``work`` is about the number of multiply-adds."""
-        if tape.note is None:
-            self.run(work, *args)
-        else:
+        if running and tape.note is not None:
             noted(self, (work, *args), self.run, (work, *args))
+        else:
+            self.run(work, *args)
 
 
 def threaded(function: Callable) -> Threaded:

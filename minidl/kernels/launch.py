@@ -58,6 +58,12 @@ class Unplanned(Exception):
 
 tape = _Tape()
 
+running: list[None] = []
+"""An entry for each block, of any thread, whose launches are noted.
+
+Where there is none nobody asks for the thread's tape, which takes as long as ten numbers.
+"""
+
 
 class Notes:
     """The launches within a block of `noting`, and whether they are all that happened."""
@@ -76,12 +82,26 @@ def noting(allocate: Allocate, dry: bool = False) -> Iterator[Notes]:
     notes, previous = Notes(), vars(tape).copy()
     tape.note = lambda function, args: notes.launches.append((function, args))
     tape.allocate, tape.dry, tape.complete = allocate, dry, True
+    running.append(None)
     try:
         yield notes
     finally:
+        running.pop()
         notes.complete = tape.complete
         vars(tape).clear()
         vars(tape).update(previous)
+
+
+@contextlib.contextmanager
+def told(note: Callable[[Callable, tuple], Callable[[], None] | None]) -> Iterator[None]:
+    """Within the block, this thread's launches are made, and ``note`` is told of each before."""
+    previous, tape.note = tape.note, note
+    running.append(None)
+    try:
+        yield
+    finally:
+        running.pop()
+        tape.note = previous
 
 
 def is_noted() -> bool:
@@ -97,10 +117,10 @@ def planned(kernel: Callable) -> Callable:
 
 def launch(function: Callable, *args: Any) -> None:
     """Call ``function``, which writes its results into some of ``args``."""
-    if tape.note is None:
-        function(*args)
-    else:
+    if running and tape.note is not None:
         noted(function, args, function, args)
+    else:
+        function(*args)
 
 
 def noted(function: Callable, args: tuple, run: Callable, run_args: tuple) -> None:
@@ -117,17 +137,16 @@ def empty(shape: int | tuple[int, ...], dtype: Any, like: Any = None) -> Any:
 
     It lies on the device of the array ``like``, without one on the host.
     """
-    if tape.allocate is not None:
+    if running and tape.allocate is not None:
         return tape.allocate(shape, dtype, like)
     return np.empty(shape, dtype) if like is None else xp(like).empty(shape, dtype)
 
 
 def contiguous(array: Any, dtype: Any = None) -> Any:
     """``array`` in row-major order and of ``dtype``: itself if it is so already, else a copy."""
-    dtype = array.dtype if dtype is None else np.dtype(dtype)
-    if array.flags.c_contiguous and array.dtype == dtype:
+    if array.flags.c_contiguous and (dtype is None or array.dtype == dtype):
         return array
-    copy = empty(array.shape, dtype, array)
+    copy = empty(array.shape, array.dtype if dtype is None else np.dtype(dtype), array)
     launch(xp(array).copyto, copy, array, "unsafe")
     return copy
 

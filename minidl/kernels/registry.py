@@ -8,6 +8,7 @@ in the active set runs the reference.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import threading
@@ -18,7 +19,7 @@ import numpy as np
 
 from minidl.backend import Device, device_of
 from minidl.emulator import EmulatorArray
-from minidl.kernels.launch import tape
+from minidl.kernels.launch import running, tape
 
 REFERENCE = "numpy"
 SETS = {
@@ -49,6 +50,9 @@ if chosen := os.environ.get("MINIDL_KERNELS"):
     setattr(_Active, _DEVICE_OF_SET[_known(chosen)], chosen)
 
 _active = _Active()
+_choosing: list[None] = []
+"""An entry for each block of `use_kernels`, of any thread: elsewhere nobody asks for his choice."""
+
 kernels: dict[str, Kernel] = {}
 
 
@@ -70,18 +74,27 @@ class Kernel:
     def __call__(self, first: Any, *args: Any) -> Any:
         array = first[0] if type(first) is list else first
         if type(array) is np.ndarray:
-            active = _active.cpu
             # which compiled code takes for NumPy's
             if EmulatorArray.made and EmulatorArray in map(type, args):
                 raise TypeError(f"{self.name}: an array of the host met one of the emulator")
+            variant = self.variant(_active.cpu) if _choosing else self.usual
         else:
-            active = getattr(_active, device_of(array).type)
-        variant = self.variants.get(active, self.reference)
-        if isinstance(variant, str):
-            variant = self.variants[active] = _imported(variant)
-        if tape.note is not None and not getattr(variant, "planned", False):
+            variant = self.variant(getattr(_active, device_of(array).type))
+        if running and tape.note is not None and not getattr(variant, "planned", False):
             tape.spoil()
         return variant(first, *args)
+
+    def variant(self, active: str) -> Callable:
+        """The function that serves in a kernel set."""
+        found = self.variants.get(active, self.reference)
+        if isinstance(found, str):
+            found = self.variants[active] = _imported(found)
+        return found
+
+    @functools.cached_property
+    def usual(self) -> Callable:
+        """The function for arrays of the host where nobody chooses another."""
+        return self.variant(_Active.cpu)
 
     def serving(self, place: Device) -> str:
         """The kernel set whose variant runs on ``place`` now."""
@@ -104,9 +117,11 @@ def use_kernels(name: str, device: str | None = None) -> Iterator[None]:
     kind = _DEVICE_OF_SET[_known(name)] if device is None else device
     previous = getattr(_active, kind)
     setattr(_active, kind, name)
+    _choosing.append(None)
     try:
         yield
     finally:
+        _choosing.pop()
         setattr(_active, kind, previous)
 
 

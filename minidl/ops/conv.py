@@ -15,6 +15,7 @@ Sizes and arguments are PyTorch's: https://pytorch.org/docs/stable/generated/tor
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,8 +37,8 @@ from minidl.ops.shape import reshape, squeeze, unsqueeze
 @planned
 def _conv2d(input, weight, bias, stride, padding, dilation, groups):
     """The convolution; ``padding`` is (top, bottom, left, right), < 0 cuts off."""
-    _check(input, weight, bias, groups)
-    check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
+    check_shapes(input.shape, weight.shape, padding, dilation, groups)
+    _check_bias_and_dtypes(input, weight, bias, weight.shape[0])
     return kernels.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -59,8 +60,8 @@ def _conv2d_weight_grad(grad, input, shape, stride, padding, dilation, groups):
 @planned
 def _rectified_conv2d(input, weight, bias, stride, padding, dilation, groups):
     """relu of the convolution in one kernel; `_rectified` is to take it and see to the gradient."""
-    _check(input, weight, bias, groups)
-    check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
+    check_shapes(input.shape, weight.shape, padding, dilation, groups)
+    _check_bias_and_dtypes(input, weight, bias, weight.shape[0])
     return kernels.conv2d(input, weight, bias, stride, padding, dilation, groups, True)
 
 
@@ -313,49 +314,43 @@ def padding_at_ends(padding: Sizes | str, kernel: Pair, stride: Pair, dilation: 
 
 
 def _check_dims(name: str, input: Any, weight: Any, dims: int) -> None:
-    if input.ndim not in (dims + 1, dims + 2) or weight.ndim != dims + 2:
+    if len(weight.shape) != dims + 2 or len(input.shape) not in (dims + 1, dims + 2):
         raise ValueError(
             f"{name}: wants an input of {dims + 2} dimensions (or {dims + 1} without batch) and a "
             f"weight of {dims + 2}, got shapes {input.shape} and {weight.shape}"
         )
 
 
-def _check(input: Any, weight: Any, bias: Any, groups: int) -> None:
-    """ValueError or TypeError if the operands do not fit each other."""
-    check_groups(input, weight, groups)
-    _check_bias_and_dtypes(input, weight, bias, weight.shape[0])
-
-
-def check_groups(input: Any, weight: Any, groups: int) -> None:
-    """ValueError unless the channels fit each other and the groups."""
-    if groups < 1 or weight.shape[0] % groups:
-        raise ValueError(f"groups={groups} does not divide the {weight.shape[0]} filters")
-    if input.shape[1] != weight.shape[1] * groups:
+@functools.lru_cache(maxsize=1024)
+def check_shapes(
+    input: tuple[int, ...], weight: tuple[int, ...], padding: tuple, dilation: Pair, groups: int
+) -> None:
+    """ValueError unless the shapes fit each other, and the filter into the padded picture."""
+    if groups < 1 or weight[0] % groups:
+        raise ValueError(f"groups={groups} does not divide the {weight[0]} filters")
+    if input[1] != weight[1] * groups:
         raise ValueError(
-            f"the weight is for {weight.shape[1]} x {groups} channels (weight.shape[1] x groups), "
-            f"the input has {input.shape[1]}"
+            f"the weight is for {weight[1]} x {groups} channels (weight.shape[1] x groups), "
+            f"the input has {input[1]}"
         )
-    if not all(weight.shape):
+    if not all(weight):
         raise ValueError("the weight is empty")
+    room = input[2] + padding[0] + padding[1], input[3] + padding[2] + padding[3]
+    span = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight[2:]))
+    if span[0] > room[0] or span[1] > room[1]:
+        raise ValueError(f"the dilated filter {span} is larger than the padded input {room}")
 
 
 def _check_bias_and_dtypes(input: Any, weight: Any, bias: Any, filters: int) -> None:
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"bias must have shape ({filters},), got {bias.shape}")
-    operands = [x for x in (input, weight, bias) if x is not None]
-    if input.dtype.kind != "f" or any(x.dtype != input.dtype for x in operands):
-        names = " and ".join(sorted({str(x.dtype) for x in operands}))
+    dtype = input.dtype
+    alike = weight.dtype == dtype and (bias is None or bias.dtype == dtype)
+    if dtype.kind != "f" or not alike:
+        names = " and ".join(sorted({str(x.dtype) for x in (input, weight, bias) if x is not None}))
         raise TypeError(
             f"wants floating-point operands of one dtype, got {names}; convert with .to(dtype)"
         )
-
-
-def check_fits(size: tuple, kernel: tuple, padding: tuple, dilation: Pair) -> None:
-    """ValueError unless the filter fits into the padded picture."""
-    room = size[0] + padding[0] + padding[1], size[1] + padding[2] + padding[3]
-    span = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel))
-    if span[0] > room[0] or span[1] > room[1]:
-        raise ValueError(f"the dilated filter {span} is larger than the padded input {room}")
 
 
 def _transposed_shape(

@@ -18,7 +18,7 @@ from minidl.backend import int8, is_array, xp
 from minidl.kernels.launch import contiguous, planned
 from minidl.kernels.packs import watch
 from minidl.kernels.quantized.reference import PLAIN
-from minidl.ops.conv import check_fits, check_groups, padding_at_ends
+from minidl.ops.conv import check_shapes, padding_at_ends
 from minidl.ops.pair import Sizes, pair
 from minidl.ops.quantize import parameters
 from minidl.ops.shape import reshape
@@ -34,8 +34,7 @@ def _quantized_conv2d(
     weight_scale = _checked(input, weight, weight_scale, bias)
     if input.ndim != 4 or weight.ndim != 4:
         raise ValueError("wants an input (N, C, H, W) and a weight (O, C / groups, R, S)")
-    check_groups(input, weight, groups)
-    check_fits(input.shape[2:], weight.shape[2:], padding, dilation)
+    check_shapes(input.shape, weight.shape, padding, dilation, groups)
     numbers = parameters(input, scale, zero_point, None)
     how = stride, padding, dilation, groups, after
     return kernels.quantized_conv2d(input, *numbers, weight, weight_scale, bias, *how)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import change, enable_grad
-from minidl.backend import CPU
 from minidl.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -206,7 +205,7 @@ def _alike(params: Iterable[Tensor]) -> Iterable[list[Tensor]]:
     kinds = defaultdict(list)
     for param in params:
         array = param.array
-        place = CPU if type(array) is np.ndarray else param.device  # asking takes its time
+        place = None if type(array) is np.ndarray else param.device  # asking takes its time
         kinds[array.dtype, place].append(param)
     return kinds.values()
 

@@ -10,7 +10,7 @@ from time import perf_counter_ns
 
 from minidl.autograd import observed_by
 from minidl.autograd.mode import mode
-from minidl.kernels.launch import tape
+from minidl.kernels.launch import tape, told
 from minidl.profiler.averages import averaged, summarized
 from minidl.profiler.events import Event, tree
 from minidl.profiler.phases import with_phases
@@ -59,13 +59,12 @@ class profile:
         self._watcher = watched.watcher = watcher
         self._thread = threading.get_native_id(), threading.current_thread().name
         self._stack.enter_context(observed_by(watcher))
-        self._noted, tape.note = tape.note, watcher.launched
+        self._stack.enter_context(told(watcher.launched))
         self._begin = perf_counter_ns()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._end = perf_counter_ns()
-        tape.note = self._noted
         self._stack.close()
         watched.watcher.stop()
         watched.watcher = None

@@ -134,7 +134,7 @@ def conv2d_relu_max_pool2d_grad(
 
 
 def _covered(*arrays: np.ndarray) -> bool:
-    return all([a.dtype in FLOATS and a.size for a in arrays])
+    return all(array.dtype in FLOATS and array.size for array in arrays)
 
 
 def _grads(

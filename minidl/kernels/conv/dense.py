@@ -40,7 +40,8 @@ def conv2d(
     """See `minidl.kernels.conv.reference.conv2d`."""
     x, task = _laid_out(x, w.shape, how)
     y = empty((x.shape[0], w.shape[0], *task.size), x.dtype)
-    _correlate(task, x, w, bias, y, _NO_CODE, flat.RELU if relu else flat.PLAIN, skip)
+    after = flat.RELU if relu else flat.PLAIN
+    _correlate(task, x, w, bias, y.reshape(-1), _NO_CODE, after, skip)
     return y
 
 
@@ -51,7 +52,7 @@ def conv2d_relu_max_pool2d(
     x, task = _laid_out(x, w.shape, how)
     shape = x.shape[0], w.shape[0], task.size[0] // 2, task.size[1] // 2
     y, code = empty(shape, x.dtype), empty(shape, np.uint8)
-    _correlate(task, x, w, bias, y, code, flat.POOL, NEVER)
+    _correlate(task, x, w, bias, y.reshape(-1), code.reshape(-1), flat.POOL, NEVER)
     return y, code
 
 
@@ -70,9 +71,8 @@ def _correlate(
     bias = np.zeros(len(w), x.dtype) if bias is None else contiguous(bias)
     packed = empty((task.packed,), w.dtype)
     launch(flat.pack, w, task.groups, packed, skip)
-    results = y.reshape(-1), code.reshape(-1)
     how = task.size, task.groups, task.grid, after, skip
-    flat.correlate(task.work, x, w, packed, task.offsets, bias, *results, *how)
+    flat.correlate(task.work, x, w, packed, task.offsets, bias, y, code, *how)
 
 
 def conv2d_input_grad(

@@ -144,11 +144,11 @@ def _backward(g, y, x, w, passed, dx, dw, db):
 
 
 def _covered(x: np.ndarray, rows: int, inner: int, columns: int) -> bool:
-    return (
-        x.dtype in FLOATS
-        and 0 < rows <= _ROWS
-        and 0 < rows * inner * columns <= _WORK
-    )
+    return x.dtype in FLOATS and 0 < rows <= _ROWS and 0 < rows * inner * columns <= _WORK
+
+
+_NOTHING = {dtype: np.empty((0, 0), dtype) for dtype in FLOATS}
+"""Stands for a matrix that there is not."""
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype, wanted: bool = True) -> np.ndarray:
@@ -180,7 +180,7 @@ def linear_grad(
     inner = w.shape[1] if wanted[0] else x.shape[1] if wanted[1] else 1
     if not _covered(g, rows, inner, columns):
         return _grad_by_blas(g, y, x, w, wanted)
-    nothing = _room((0, 0), dtype)
+    nothing = _NOTHING[dtype]
     gradients = (
         _room((rows, inner), dtype, wanted[0]),
         _room((columns, inner), dtype, wanted[1]),
@@ -192,7 +192,7 @@ def linear_grad(
         nothing if y is None else contiguous(y),
         contiguous(x) if wanted[1] else nothing,
         contiguous(w) if wanted[0] else nothing,
-        _room((rows, columns), dtype, y is not None),
+        nothing if y is None else empty((rows, columns), dtype),
         *gradients,
     )
     return tuple(array if want else None for array, want in zip(gradients, wanted))

@@ -16,10 +16,6 @@ def _covered(x: np.ndarray) -> bool:
     return x.dtype in FLOATS
 
 
-def _planes(x: np.ndarray) -> np.ndarray:
-    return contiguous(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-
-
 # --------------------------------------------------------------------------- maximum
 
 
@@ -38,8 +34,15 @@ def _larger(plane, place, best, found):
     return value if better else best, place if better else found
 
 
+@jit
+def _planes(x):
+    """The pictures' channels one after the other."""
+    return x.reshape((x.shape[0] * x.shape[1], x.shape[2], x.shape[3]))
+
+
 @threaded
 def _max_pool2d(x, y, indices, kernel, stride, padding, dilation):
+    x, y, indices = _planes(x), _planes(y), _planes(indices)
     planes, height, width = x.shape
     step_h, step_w = dilation
     columns = np.empty((y.shape[2], 2), np.int64)
@@ -108,13 +111,18 @@ def _max_pool2d_chunk(chunk, x, y, indices, planes, corners):
 @shared
 def _max_pool2d_by_two(team, x, y, indices):
     """As `_max_pool2d`, for windows of 2 by 2 side by side: no window is cut off at an edge."""
+    x, y, indices = _planes(x), _planes(y), _planes(indices)
     high, wide = y.shape[1:]
     corners = np.empty(high * wide, np.int64)  # where windows begin
     for i in range(high):
         for j in range(wide):
             corners[i * wide + j] = 2 * (i * x.shape[2] + j)
     planes = max(1, _WINDOWS // max(1, len(corners)))
-    share(team, (len(y) + planes - 1) // planes, _max_pool2d_chunk, (x, y, indices, planes, corners))
+    chunks = (len(y) + planes - 1) // planes
+    share(team, chunks, _max_pool2d_chunk, (x, y, indices, planes, corners))
+
+
+_BY_TWO = (2, 2), (2, 2), (0, 0), (1, 1)
 
 
 @planned
@@ -126,21 +134,24 @@ def max_pool2d(
         return unplanned(reference.max_pool2d, x, kernel, stride, padding, dilation, size)
     shape = (*x.shape[:2], *size)
     y, indices = empty(shape, x.dtype), empty(shape, np.int64)
-    planes, maxima, places = _planes(x), _planes(y), _planes(indices)
+    x = contiguous(x)
     work = y.size * kernel[0] * kernel[1]
-    inside = all(2 * out <= n for out, n in zip(size, x.shape[2:]))
-    if inside and (kernel, stride, padding, dilation) == ((2, 2), (2, 2), (0, 0), (1, 1)):
-        _max_pool2d_by_two(work, planes, maxima, places)
+    inside = 2 * size[0] <= x.shape[2] and 2 * size[1] <= x.shape[3]
+    if inside and (kernel, stride, padding, dilation) == _BY_TWO:
+        _max_pool2d_by_two(work, x, y, indices)
     else:
-        _max_pool2d(work, planes, maxima, places, kernel, stride, padding, dilation)
+        _max_pool2d(work, x, y, indices, kernel, stride, padding, dilation)
     return y, indices
 
 
 @threaded
 def _scatter(g, indices, dx):
-    for plane in prange(g.shape[0]):
+    rows, columns = g.shape[0] * g.shape[1], g.shape[2] * g.shape[3]
+    g, indices = g.reshape((rows, columns)), indices.reshape((rows, columns))
+    dx = dx.reshape((rows, dx.shape[2] * dx.shape[3]))
+    for plane in prange(rows):
         dx[plane] = 0
-        for j in range(g.shape[1]):
+        for j in range(columns):
             dx[plane, indices[plane, j]] += g[plane, j]
 
 
@@ -151,12 +162,8 @@ def max_pool2d_scatter(
     """See `minidl.kernels.pool.reference.max_pool2d_scatter`."""
     if not _covered(g):
         return unplanned(reference.max_pool2d_scatter, g, indices, size, windows)
-    n, channels, height, width = g.shape
-    flat = n * channels, height * width
-    dx = empty((n, channels, *size), g.dtype)
-    places = contiguous(indices).reshape(flat)
-    planes = dx.reshape(n * channels, size[0] * size[1])
-    _scatter(dx.size, contiguous(g).reshape(flat), places, planes)
+    dx = empty((*g.shape[:2], *size), g.dtype)
+    _scatter(dx.size, contiguous(g), contiguous(indices), dx)
     return dx
 
 
@@ -165,6 +172,7 @@ def max_pool2d_scatter(
 
 @threaded
 def _avg_pool2d(x, rows, columns, scale, y):
+    x, y = _planes(x), _planes(y)
     for plane in prange(x.shape[0]):
         for i in range(y.shape[1]):
             for j in range(y.shape[2]):
@@ -183,12 +191,13 @@ def avg_pool2d(
     if not _covered(x):
         return unplanned(reference.avg_pool2d, x, rows, columns, scale)
     y = empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
-    _avg_pool2d(x.size, _planes(x), rows, columns, scale.astype(x.dtype), _planes(y))
+    _avg_pool2d(x.size, contiguous(x), rows, columns, scale.astype(x.dtype), y)
     return y
 
 
 @threaded
 def _avg_pool2d_grad(g, rows, columns, scale, dx):
+    g, dx = _planes(g), _planes(dx)
     for plane in prange(g.shape[0]):
         dx[plane] = 0
         for i in range(g.shape[1]):
@@ -207,5 +216,5 @@ def avg_pool2d_grad(
     if not _covered(g):
         return unplanned(reference.avg_pool2d_grad, g, rows, columns, scale, size)
     dx = empty((*g.shape[:2], *size), g.dtype)
-    _avg_pool2d_grad(dx.size, _planes(g), rows, columns, scale.astype(g.dtype), _planes(dx))
+    _avg_pool2d_grad(dx.size, contiguous(g), rows, columns, scale.astype(g.dtype), dx)
     return dx
