@@ -287,11 +287,8 @@ def test_launches_alone_repeat_the_kernels(case, density, before):
     if before:
         g *= kept
     launches = []
-    launch.tape.note = lambda function, args: launches.append((function, args))
-    try:
+    with launch.told(lambda function, args: launches.append((function, args))):
         results = compute()
-    finally:
-        launch.tape.note = None
     g *= kept
     for a in inputs:
         a[...] = a[..., ::-1].copy() * 2

@@ -268,8 +268,8 @@ class Node(Place):
         if changes != self.changes:
             raise RuntimeError(
                 f"a tensor that {self.op.name}({describe(self.args)}) saved for its gradient "
-                f"was changed in place ({changes - self.changes} times) before backward reached "
-                "it; change a clone() instead, or change it after backward"
+                "was changed in place before backward reached it; change a clone() instead, or "
+                "change it after backward"
             )
         if self.op.multiple:
             incoming = tuple(incoming.get(i) for i in range(len(self.results)))

@@ -14,7 +14,7 @@ from minidl.backend import device_of, int64
 from minidl.kernels.launch import planned
 from minidl.ops.comparison import where
 from minidl.ops.elementwise import to
-from minidl.ops.index import gather, getitem
+from minidl.ops.index import gather
 from minidl.ops.loss import check_reduction, reduced
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, squeeze, unsqueeze
@@ -86,8 +86,8 @@ def _negative_log_likelihood(
     loss = -squeeze(gather(log_p, dim, unsqueeze(chosen, dim)), dim)
     factor = to(kept, log_p.dtype)
     if weight is not None:
-        loss = loss * getitem(weight, chosen)
-        factor = factor * getitem(weight, chosen)
+        weights = reshape(gather(weight, 0, reshape(chosen, (-1,))), chosen.shape)
+        loss, factor = loss * weights, factor * weights
         log_p = log_p * reshape(weight, (-1,) + (1,) * (log_p.ndim - dim - 1))
     if smoothing:
         spread = sum(log_p, dim) * (smoothing / log_p.shape[dim])

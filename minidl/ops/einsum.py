@@ -6,11 +6,10 @@ import math
 import string
 from typing import Any
 
-import numpy as np
-
 from minidl import kernels
 from minidl.autograd import op, quiet
 from minidl.backend import xp
+from minidl.ops.creation import eye
 from minidl.ops.linalg import same_dtype
 from minidl.ops.operands import accumulator
 
@@ -87,7 +86,7 @@ def _without_diagonals(terms: list[str], operands: list) -> tuple[list[str], lis
         for letter, size in zip(terms[k], operands[k].shape):
             if letter in seen:
                 new = spare.pop()
-                operands.append(operands[k].new_tensor(np.eye(size)))
+                operands.append(eye(size, dtype=operands[k].dtype, device=operands[k].device))
                 terms.append(letter + new)
                 letter = new
             seen += letter

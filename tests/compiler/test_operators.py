@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl.autograd import backward
 from minidl.compiler import CaptureError
+from minidl.nn.functional import nll_loss
 from minidl.testing.function import SampleFunction, flattened, is_input, mapped, requiring_grad
 from minidl.testing.samples import registered
 
@@ -75,3 +76,26 @@ def test_the_same_bits_on_other_values(case, data):
             assert case.name in LOOK_AT_VALUES
             return
         assert found == expected, f"turn {turn}"
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: minidl.einsum("ii->i", x),
+        lambda x: nll_loss(x[0], minidl.tensor(1), weight=x[1].detach(), reduction="none"),
+    ],
+    ids=["einsum's diagonal", "a label without a batch"],
+)
+def test_what_is_made_or_looked_up_inside_is_captured(compute):
+    x = minidl.tensor([[0.5, 1.5], [2.0, 3.0]], requires_grad=True)
+
+    def step():
+        x.grad = None
+        compute(x).sum().backward()
+        return x.grad
+
+    step = minidl.compile(step)
+    for _ in range(4):
+        x.detach().array[...] *= 2
+        expected = minidl.autograd.grad(compute(x).sum(), x)[0]
+        np.testing.assert_array_equal(step().numpy(), expected.numpy())
