@@ -159,6 +159,23 @@ def test_max_kernels_agree_with_reference(dtype, kernel, stride, padding, dilati
     np.testing.assert_allclose(fast, slow, rtol=1e-3 if dtype == np.float16 else 1e-6)
 
 
+@given(
+    st.sampled_from([np.float32, np.float64]),
+    st.tuples(*[st.integers(1, 4)] * 2, *[st.integers(2, 70)] * 2),
+    st.floats(0, 1),
+)
+def test_halving_agrees_with_reference(dtype, shape, nans):
+    """Lines shorter and longer than vectors, with odd ones left over; all ties, signs and NaN."""
+    rng = np.random.default_rng(0)
+    x = rng.choice(np.array([-1, -0.0, 0.0, 1, np.inf], dtype), shape)
+    x[rng.random(shape) < nans] = np.nan
+    how = (2, 2), (2, 2), (0, 0), (1, 1), (shape[2] // 2, shape[3] // 2)
+    found, right = cpu.max_pool2d(x, *how), reference.max_pool2d(x, *how)
+    for ours, theirs in zip(found, right):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+        np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_mean_kernels_agree_with_reference(dtype):
     x = normal(2, 3, 6, 5).astype(dtype)

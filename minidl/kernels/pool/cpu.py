@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minidl.kernels.jit import FLOATS, inner, jit, shared, threaded
+from minidl.kernels.jit import FLOATS, jit, threaded
 from minidl.kernels.launch import contiguous, empty, planned, unplanned
 from minidl.kernels.pool import reference
+from minidl.kernels.pool.halves import max_pool2d_by_two
 from minidl.kernels.pool.reference import Pair, Windows
-from minidl.kernels.share import share
 
 
 def _covered(x: np.ndarray) -> bool:
@@ -64,64 +64,6 @@ def _max_pool2d(x, y, indices, kernel, stride, padding, dilation):
                 indices[p, i, j] = found
 
 
-_WINDOWS = 512  # about how many windows of 2 by 2 are compared at a time
-_VECTORS = 32  # their number is a multiple of this, for LLVM to need no loop for what is left
-
-
-@inner
-def _max_pool2d_chunk(chunk, x, y, indices, planes, corners):
-    """The maxima of ``planes`` planes, or of as many as are left.
-
-    Which of four is the largest nobody can guess, and so no branch may depend on it: the elements
-    go to four rows of a table, whose columns vectors compare.
-    """
-    first = chunk * planes
-    last, wide = min(first + planes, len(y)), y.shape[2]
-    one, below, across = np.int32(1), np.int32(x.shape[2]), np.int32(x.shape[2] + 1)
-    count = (planes * len(corners) + _VECTORS - 1) // _VECTORS * _VECTORS
-    table = np.zeros((4, count), x.dtype)
-    a, b, c, d = table[0], table[1], table[2], table[3]
-    found = np.empty(count, np.int32)  # as wide as the numbers
-    column = 0
-    for p in range(first, last):
-        for i in range(y.shape[1]):
-            upper, lower = x[p, 2 * i], x[p, 2 * i + 1]
-            for j in range(wide):
-                a[column + j], b[column + j] = upper[2 * j], upper[2 * j + 1]
-                c[column + j], d[column + j] = lower[2 * j], lower[2 * j + 1]
-            column += wide
-    for k in range(count):
-        best, place = a[k], np.int32(0)
-        better = (b[k] > best) | (b[k] != b[k])
-        best, place = b[k] if better else best, one if better else place
-        better = (c[k] > best) | (c[k] != c[k])
-        best, place = c[k] if better else best, below if better else place
-        better = (d[k] > best) | (d[k] != d[k])
-        a[k], found[k] = d[k] if better else best, across if better else place
-    for p in range(first, last):
-        part = slice((p - first) * len(corners), (p - first + 1) * len(corners))
-        largest, offsets = a[part], found[part]
-        maxima, places = y[p].reshape(-1), indices[p].reshape(-1)
-        for k in range(len(corners)):
-            maxima[k] = largest[k]
-        for k in range(len(corners)):
-            places[k] = corners[k] + offsets[k]
-
-
-@shared
-def _max_pool2d_by_two(team, x, y, indices):
-    """As `_max_pool2d`, for windows of 2 by 2 side by side: no window is cut off at an edge."""
-    x, y, indices = _planes(x), _planes(y), _planes(indices)
-    high, wide = y.shape[1:]
-    corners = np.empty(high * wide, np.int64)  # where windows begin
-    for i in range(high):
-        for j in range(wide):
-            corners[i * wide + j] = 2 * (i * x.shape[2] + j)
-    planes = max(1, _WINDOWS // max(1, len(corners)))
-    chunks = (len(y) + planes - 1) // planes
-    share(team, chunks, _max_pool2d_chunk, (x, y, indices, planes, corners))
-
-
 _BY_TWO = (2, 2), (2, 2), (0, 0), (1, 1)
 
 
@@ -138,7 +80,7 @@ def max_pool2d(
     work = y.size * kernel[0] * kernel[1]
     inside = 2 * size[0] <= x.shape[2] and 2 * size[1] <= x.shape[3]
     if inside and (kernel, stride, padding, dilation) == _BY_TWO:
-        _max_pool2d_by_two(work, x, y, indices)
+        max_pool2d_by_two(work, x, y, indices)
     else:
         _max_pool2d(work, x, y, indices, kernel, stride, padding, dilation)
     return y, indices
