@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl.kernels.pool import cpu, reference
+from minidl.kernels.pool.halves import max_pool2d_by_two
 from minidl.testing.strategies import layouts, pool_configurations
 
 
@@ -174,6 +175,16 @@ def test_halving_agrees_with_reference(dtype, shape, nans):
     for ours, theirs in zip(found, right):
         np.testing.assert_array_equal(ours, theirs, strict=True)
         np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
+
+
+@pytest.mark.parametrize("wide", [1, 3, 7, 9, 17])
+def test_halving_writes_nothing_behind_its_results(wide):
+    shape = 2, 3, 5, wide
+    size, x = np.prod(shape), np.ones((2, 3, 10, 2 * wide), np.float32)
+    y, places = np.full(size + 64, -1, np.float32), np.full(size + 64, -1)
+    max_pool2d_by_two(0, x, y[:size].reshape(shape), places[:size].reshape(shape))
+    assert (y[:size] == 1).all() and (places[:size] >= 0).all()
+    assert (y[size:] == -1).all() and (places[size:] == -1).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
