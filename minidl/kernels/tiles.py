@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minidl.kernels.vectors import IN_ORDER, Memory, Vector, multiply_add
+from minidl.kernels.vectors import IN_ORDER, Memory, Vector, everywhere, multiply_add
 
 
 def _moved(builder, index, by):
@@ -214,14 +214,8 @@ def store_largest(_typing, array, places, index, tile, nowhere):
         vectors = cgutils.unpack_tuple(builder, args[3])
         zero = ir.Constant(memory.vector, None)
         kind = ir.VectorType(ir.IntType(8), tile.dtype.lanes)
-        best, place = vectors[0], ir.Constant(kind, None)
-        for i, vector in enumerate(vectors[1:], 1):
-            larger = builder.or_(
-                builder.fcmp_ordered(">", vector, best),
-                builder.fcmp_unordered("uno", vector, vector),
-            )
-            best = builder.select(larger, vector, best)
-            place = builder.select(larger, ir.Constant(kind, [i] * kind.count), place)
+        numbers = [ir.Constant(kind, [i] * kind.count) for i in range(len(vectors))]
+        best, place = _largest(builder, vectors, numbers)
         dead = builder.fcmp_ordered("<=", best, zero)
         memory.store(args[2], builder.select(dead, zero, best))
         none = ir.Constant(kind, [nowhere.literal_value] * kind.count)
@@ -231,6 +225,46 @@ def store_largest(_typing, array, places, index, tile, nowhere):
         return context.get_dummy_value()
 
     return types.void(array, places, types.intp, tile, nowhere), generate
+
+
+@intrinsic
+def store_maxima(_typing, array, places, index, tile, corner, width):
+    """The largest numbers of a tile's four vectors, which are the corners of windows of 2 by 2.
+
+    As `store_largest`, but numbers are not cut off at 0, and their places, which are integers of
+    64 bits, are those in a plane with lines of ``width``: ``corner`` is that of the first number.
+    """
+
+    def generate(context, builder, _signature, args):
+        lanes, number = tile.dtype.lanes, ir.IntType(32)  # 32 bits, as wide as most numbers
+        kind, wide = ir.VectorType(number, lanes), ir.VectorType(args[4].type, lanes)
+        first = ir.Constant(kind, list(range(0, 2 * lanes, 2)))
+        width = builder.trunc(args[5], number)
+        steps = number(0), number(1), width, builder.add(width, number(1))
+        found = [builder.add(first, everywhere(builder, step, kind)) for step in steps]
+        best, place = _largest(builder, cgutils.unpack_tuple(builder, args[3]), found)
+        Memory(context, builder, array, args[0]).store(args[2], best)
+        place = builder.add(builder.sext(place, wide), everywhere(builder, args[4], wide))
+        data = context.make_array(places)(context, builder, args[1]).data
+        address = builder.bitcast(builder.gep(data, [args[2]]), wide.as_pointer())
+        builder.store(place, address, align=8)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(array, places, n, tile, n, n), generate
+
+
+def _largest(builder, vectors, places):
+    """The largest numbers of vectors, and which of the vectors ``places`` belongs to them."""
+    best, place = vectors[0], places[0]
+    for vector, where in zip(vectors[1:], places[1:]):
+        larger = builder.or_(
+            builder.fcmp_ordered(">", vector, best),
+            builder.fcmp_unordered("uno", vector, vector),
+        )
+        best = builder.select(larger, vector, best)
+        place = builder.select(larger, where, place)
+    return best, place
 
 
 @intrinsic

@@ -7,64 +7,26 @@ long as ten windows. So nothing branches here: comparisons make masks, and masks
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from minidl.kernels.jit import inner, jit, shared
 from minidl.kernels.share import share
-from minidl.kernels.vectors import Memory, everywhere, lanes
+from minidl.kernels.tiles import load_row, pairs, store_maxima
+from minidl.kernels.vectors import lanes
 
 _NUMBERS = 4096  # about how many of the input are a piece of work
-
-
-@intrinsic
-def _put_largest(_typing, x, upper, lower, width, corner, y, indices, to):
-    """The maxima of a vector of windows, at ``y[to]`` and on, and their places in the plane.
-
-    The windows' lines begin at ``x[upper]`` and ``x[lower]``, and their first place is ``corner``.
-    """
-
-    def generate(context, builder, _signature, args):
-        memory, maxima = (Memory(context, builder, kind, args[i]) for kind, i in ((x, 0), (y, 5)))
-        best, *others = _corners(builder, memory, args[1], args[2])
-        width = builder.trunc(args[3], ir.IntType(32))
-        steps = (width.type(1), width, builder.add(width, width.type(1)))
-        chosen = ir.VectorType(width.type, best.type.count)
-        offset = ir.Constant(chosen, list(range(0, 2 * chosen.count, 2)))
-        where = offset
-        for number, step in zip(others, steps):
-            larger = builder.fcmp_ordered(">", number, best)
-            better = builder.or_(larger, builder.fcmp_unordered("uno", number, number))
-            best = builder.select(better, number, best)
-            place = builder.add(offset, everywhere(builder, step, chosen))
-            where = builder.select(better, place, where)
-        maxima.store(args[7], best)
-        wide = ir.VectorType(args[4].type, chosen.count)
-        place = builder.add(builder.sext(where, wide), everywhere(builder, args[4], wide))
-        to = builder.gep(context.make_array(indices)(context, builder, args[6]).data, [args[7]])
-        builder.store(place, builder.bitcast(to, wide.as_pointer()), align=8)
-        return context.get_dummy_value()
-
-    n = types.intp
-    return types.void(x, n, n, n, n, y, indices, n), generate
-
-
-def _corners(builder, memory, upper, lower):
-    """The numbers of a vector of windows: upper left, upper right, lower left and lower right."""
-    count = memory.vector.count
-    index = ir.VectorType(ir.IntType(32), count)
-    for line in (upper, lower):
-        halves = memory.load(line), memory.load(builder.add(line, line.type(count)))
-        for side in (0, 1):
-            every_other = ir.Constant(index, list(range(side, 2 * count, 2)))
-            yield builder.shuffle_vector(*halves, every_other)
 
 
 @jit
 def _planes(x):
     """The channels of all pictures one after the other."""
     return x.reshape((x.shape[0] * x.shape[1], x.shape[2], x.shape[3]))
+
+
+@inner
+def _vector(x, upper, lower, y, indices, to, corner, width):
+    """The maxima of windows whose lines begin at ``x[upper]`` and ``x[lower]``."""
+    (a, b), (c, d) = pairs(load_row(x, upper, 2)), pairs(load_row(x, lower, 2))
+    store_maxima(y, indices, to, (a, b, c, d), corner, width)
 
 
 @inner
@@ -85,16 +47,15 @@ def _lines(piece, x, y, indices, count):
         if wide >= step:
             for j in range(0, wide, step):
                 k = min(j, wide - step)  # the last ones are compared again, if there are too few
-                upper, first_place = at + 2 * k, corner + 2 * k
-                lower = upper + width
-                _put_largest(numbers, upper, lower, width, first_place, maxima, places, to + k)
+                one, below = at + 2 * k, at + 2 * k + width
+                _vector(numbers, one, below, maxima, places, to + k, corner + 2 * k, width)
         elif to + step <= last * wide and at + width + 2 * step <= x.size:
             # what reaches over the line's end, the next lines overwrite
-            _put_largest(numbers, at, at + width, width, corner, maxima, places, to)
+            _vector(numbers, at, at + width, maxima, places, to, corner, width)
         else:
             for j in range(2 * wide):
                 lines[j], lines[2 * step + j] = numbers[at + j], numbers[at + width + j]
-            _put_largest(lines, 0, 2 * step, width, corner, best, found, 0)
+            _vector(lines, 0, 2 * step, best, found, 0, corner, width)
             for j in range(wide):
                 maxima[to + j], places[to + j] = best[j], found[j]
 
