@@ -36,8 +36,6 @@ def _lines(piece, x, y, indices, count):
     height, width = x.shape[1:]
     numbers, maxima, places = x.reshape(x.size), y.reshape(y.size), indices.reshape(y.size)
     step = lanes(x)
-    lines = np.zeros(4 * step, x.dtype)
-    best, found = np.empty(step, x.dtype), np.empty(step, np.int64)
     first = piece * count
     last = min(first + count, len(y) * high)
     for line in range(first, last):
@@ -53,6 +51,8 @@ def _lines(piece, x, y, indices, count):
             # what reaches over the line's end, the next lines overwrite
             _vector(numbers, at, at + width, maxima, places, to, corner, width)
         else:
+            lines = np.zeros(4 * step, x.dtype)
+            best, found = np.empty(step, x.dtype), np.empty(step, np.int64)
             for j in range(2 * wide):
                 lines[j], lines[2 * step + j] = numbers[at + j], numbers[at + width + j]
             _vector(lines, 0, 2 * step, best, found, 0, corner, width)
