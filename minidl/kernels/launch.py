@@ -104,9 +104,9 @@ def told(note: Callable[[Callable, tuple], Callable[[], None] | None]) -> Iterat
         tape.note = previous
 
 
-def is_noted() -> bool:
-    """Whether what is launched now is to be repeated or shown: values may then decide nothing."""
-    return tape.note is not None
+def is_planned() -> bool:
+    """Whether what is launched now is to be repeated: values may then decide nothing."""
+    return bool(running) and tape.allocate is not None
 
 
 def planned(kernel: Callable) -> Callable:

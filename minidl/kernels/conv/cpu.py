@@ -15,7 +15,7 @@ import numpy as np
 from minidl.kernels.conv import dense, pooled, reference, sparse, wide
 from minidl.kernels.conv.reference import Grads, How, Needs, Padding, Pair, output_size
 from minidl.kernels.jit import FLOATS
-from minidl.kernels.launch import contiguous, empty, is_noted, planned, unplanned
+from minidl.kernels.launch import contiguous, empty, is_planned, planned, unplanned
 
 
 @planned
@@ -153,11 +153,11 @@ def _grads(
         return _dense_grads(g, x, w, input_shape, weight_shape, how, needs)
     g = contiguous(g)
     found = sparse.decide(g)
-    if is_noted() or not found[0]:  # a repetition will find another g, and decides in its launches
+    if is_planned() or not found[0]:  # a repetition, which finds another g, decides in its launches
         results = _dense_grads(g, x, w, input_shape, weight_shape, how, needs, found)
     else:
         results = _room(g.dtype, input_shape, weight_shape, needs)
-    if is_noted() or found[0]:
+    if is_planned() or found[0]:
         sparse.fill(found, g, None, x, w, results, input_shape, weight_shape, how)
     return results
 
