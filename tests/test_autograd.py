@@ -246,11 +246,12 @@ ARITHMETIC = sorted(
 )
 
 
-@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f4"), ("f4", "f8")])
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f4"), ("f4", "f8"), ("f2", "f2")])
+@pytest.mark.parametrize("first", [(3, 4), ()])
 @pytest.mark.parametrize("name", ARITHMETIC)
-def test_rules_mean_the_same_for_arrays_as_for_tensors(name, dtypes):
+def test_rules_mean_the_same_for_arrays_as_for_tensors(name, first, dtypes):
     call, random = operators[name], np.random.default_rng(0)
-    shapes = ((3, 4), ())  # numbers in tensors of another dtype are where promotion differs
+    shapes = (first, ())  # numbers in tensors of another dtype are where promotion differs
     arrays = [random.uniform(0.5, 2, s).astype(t) for s, t in zip(shapes, dtypes)]
     args = [leaf(array, array.dtype) for array in arrays[: call.op.arity]]
     recorded = grad(call(*args).sum(), args, create_graph=True)

@@ -125,7 +125,7 @@ class Op:
         finally:
             if loud is not None:
                 restore(loud)
-        if type(result) is tuple:
+        if isinstance(result, tuple):
             self.multiple = True
             output = tuple(map(wrap, result))
         else:
@@ -182,7 +182,7 @@ class Op:
         """What to keep of calls with arguments of these kinds."""
         rules = {i: self.each or self.rules[i] for i in self.inside(kinds)}
         needed = [any(rule.needs(i) for rule in rules.values()) for i in range(len(_digits(kinds)))]
-        return self.note(kinds, rules, needed, any(r.needs_result for r in rules.values()))
+        return self.note_saving(kinds, rules, needed, any(r.needs_result for r in rules.values()))
 
     def inside(self, kinds: int) -> list[int]:
         """The positions of arguments that are in the graph and have a rule."""
@@ -190,7 +190,7 @@ class Op:
         positions = range(len(digits)) if self.each else self.wanted
         return [i for i in positions if digits[i] == _RECORDED]
 
-    def note(
+    def note_saving(
         self, kinds: int, wanted: Collection[int], needed: Sequence[bool], result: bool
     ) -> Saving:
         """What to keep for arguments of these kinds, noted for the next time."""
@@ -262,12 +262,16 @@ class Op:
                 if scalar:
                     arg = arg[()]
             arrays.append(arg)
-        y = node if node.results is None else node.results[()] if scalar else node.results
+        y = node if node.results is None else node.results
+        if scalar and y is not node:
+            y = y[()]
         loud = silence()
         try:
             for i, _ in edges:
                 found.append(self.array_rules[i](g, y, *arrays))
             return found
+        except MemoryError as error:
+            raise self.without_memory(node, error) from None
         finally:
             restore(loud)
 
@@ -285,8 +289,11 @@ class Op:
         try:
             return run(f"{self.name} backward", self.kernel, *args)
         except MemoryError as error:
-            call = f"the gradient of {self.name}({describe(node.args)})"
-            raise out_of_memory(error, call) from None
+            raise self.without_memory(node, error) from None
+
+    def without_memory(self, node: Node, error: MemoryError) -> Exception:
+        """The error of a gradient for which there was no memory."""
+        return out_of_memory(error, f"the gradient of {self.name}({describe(node.args)})")
 
 
 class FusedOp(Op):
@@ -327,7 +334,7 @@ class FusedOp(Op):
                 result, residuals = mode.observer.call(self.name, self.forward, tuple(arrays), {})
         except Exception as error:
             return self.rescued(error, args, {})
-        output = tuple(map(wrap, result)) if type(result) is tuple else wrap(result)
+        output = tuple(map(wrap, result)) if isinstance(result, tuple) else wrap(result)
         if mode.enabled:
             saving = self.savings.get(kinds) or self.saving(kinds)
             if saving.recorded:
@@ -337,7 +344,7 @@ class FusedOp(Op):
 
     def saving(self, kinds: int) -> Saving:
         """All arguments' values are kept, for the kernel or for the composition; no result's."""
-        return self.note(kinds, self.inside(kinds), [True] * len(_digits(kinds)), False)
+        return self.note_saving(kinds, self.inside(kinds), [True] * len(_digits(kinds)), False)
 
     def differentiate(self, node: Node, g: Any, edges: list[Edge]) -> list:
         """The kernel's gradients; those of the composition when they will be differentiated."""

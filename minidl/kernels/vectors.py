@@ -71,6 +71,7 @@ class Memory:
 
 
 def everywhere(builder, number, vector):
+    """``number`` in all places of a vector, whose LLVM type is ``vector``."""
     undefined, integer = ir.Constant(vector, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(undefined, number, integer(0))
     return builder.shuffle_vector(

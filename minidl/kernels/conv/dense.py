@@ -57,7 +57,7 @@ def conv2d_relu_max_pool2d(
 
 
 def _correlate(
-    task: Correlation,
+    task: _Task,
     x: np.ndarray,
     w: np.ndarray,
     bias: np.ndarray | None,
@@ -152,7 +152,7 @@ def cropped(x: np.ndarray, padding: Padding) -> tuple[np.ndarray, Padding]:
     return contiguous(x), padding
 
 
-class Correlation(NamedTuple):
+class _Task(NamedTuple):
     """How the flat correlation of pictures and filters is computed, which their shapes decide."""
 
     size: Pair
@@ -167,18 +167,15 @@ class Correlation(NamedTuple):
     """The shape of the partial sums of the filters' gradient."""
 
 
-def _laid_out(
-    x: np.ndarray, weight_shape: tuple[int, ...], how: How
-) -> tuple[np.ndarray, Correlation]:
+def _laid_out(x: np.ndarray, weight_shape: tuple[int, ...], how: How) -> tuple[np.ndarray, _Task]:
     """x without what a negative padding cuts off, and what is to be done."""
-    if min(how[1]) < 0:
-        x, padding = cropped(x, how[1])
-        how = how[0], padding, *how[2:]
-    return contiguous(x), _correlation(x.shape, weight_shape, how)
+    stride, padding, dilation, groups = how
+    x, padding = cropped(x, padding)
+    return x, _task(x.shape, weight_shape, (stride, padding, dilation, groups))
 
 
 @functools.lru_cache(maxsize=1024)
-def _correlation(shape: tuple[int, ...], weight_shape: tuple[int, ...], how: How) -> Correlation:
+def _task(shape: tuple[int, ...], weight_shape: tuple[int, ...], how: How) -> _Task:
     """For pictures of ``shape``; nothing is cut off."""
     groups = how[3]
     size = output_size(shape[2:], weight_shape[2:], *how[:3])
@@ -186,7 +183,7 @@ def _correlation(shape: tuple[int, ...], weight_shape: tuple[int, ...], how: How
     taps, per_group = math.prod(weight_shape[1:]), weight_shape[0] // groups
     filters = _up(per_group, BLOCK) * groups
     parts = number_of_parts(-(-shape[0] // grid.pictures), filters * taps)
-    return Correlation(
+    return _Task(
         size,
         groups,
         grid,

@@ -147,13 +147,13 @@ def _covered(x: np.ndarray, rows: int, inner: int, columns: int) -> bool:
     return x.dtype in FLOATS and 0 < rows <= _ROWS and 0 < rows * inner * columns <= _WORK
 
 
-_NOTHING = {dtype: np.empty((0, 0), dtype) for dtype in FLOATS}
-"""Stands for a matrix that there is not."""
+_NOTHING = {(dtype, ndim): np.empty((0,) * ndim, dtype) for dtype in FLOATS for ndim in (1, 2)}
+"""What stands for a vector or a matrix that there is not."""
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype, wanted: bool = True) -> np.ndarray:
     """An array to write into; an empty one stands for one that is not wanted."""
-    return empty(shape, dtype) if wanted else empty((0,) * len(shape), dtype)
+    return empty(shape, dtype) if wanted else _NOTHING[dtype, len(shape)]
 
 
 @planned
@@ -162,7 +162,7 @@ def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool) ->
     if not _covered(x, len(x), *w.shape):
         return _by_blas(x, w, bias, relu)
     y = empty((x.shape[0], w.shape[0]), x.dtype)
-    bias = _room((0,), x.dtype) if bias is None else contiguous(bias)
+    bias = _NOTHING[x.dtype, 1] if bias is None else contiguous(bias)
     _forward(x.size * len(w), contiguous(x), contiguous(w), bias, relu, y)
     return y
 
@@ -180,7 +180,7 @@ def linear_grad(
     inner = w.shape[1] if wanted[0] else x.shape[1] if wanted[1] else 1
     if not _covered(g, rows, inner, columns):
         return _grad_by_blas(g, y, x, w, wanted)
-    nothing = _NOTHING[dtype]
+    nothing = _NOTHING[dtype, 2]
     gradients = (
         _room((rows, inner), dtype, wanted[0]),
         _room((columns, inner), dtype, wanted[1]),
@@ -192,7 +192,7 @@ def linear_grad(
         nothing if y is None else contiguous(y),
         contiguous(x) if wanted[1] else nothing,
         contiguous(w) if wanted[0] else nothing,
-        nothing if y is None else empty((rows, columns), dtype),
+        _room((rows, columns), dtype, y is not None),
         *gradients,
     )
     return tuple(array if want else None for array, want in zip(gradients, wanted))

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl.kernels.jit import inner, jit, shared
+from minidl.kernels.jit import inner, shared
 from minidl.kernels.share import share
 from minidl.kernels.tiles import load_row, pairs, store_maxima
 from minidl.kernels.vectors import lanes
 
 _NUMBERS = 4096  # about how many of the input are a piece of work
-
-
-@jit
-def _planes(x):
-    """The channels of all pictures one after the other."""
-    return x.reshape((x.shape[0] * x.shape[1], x.shape[2], x.shape[3]))
 
 
 @inner
@@ -32,12 +26,12 @@ def _vector(x, upper, lower, y, indices, to, corner, width):
 @inner
 def _lines(piece, x, y, indices, count):
     """``count`` lines of maxima, or as many as are left."""
-    high, wide = y.shape[1:]
-    height, width = x.shape[1:]
+    high, wide = y.shape[2:]
+    height, width = x.shape[2:]
     numbers, maxima, places = x.reshape(x.size), y.reshape(y.size), indices.reshape(y.size)
     step = lanes(x)
     first = piece * count
-    last = min(first + count, len(y) * high)
+    last = min(first + count, y.shape[0] * y.shape[1] * high)
     for line in range(first, last):
         plane, row = divmod(line, high)
         corner, to = 2 * row * width, line * wide
@@ -62,7 +56,7 @@ def _lines(piece, x, y, indices, count):
 
 @shared
 def max_pool2d_by_two(team, x, y, indices):
-    """Fill y and ``indices``; no window is cut off at an edge."""
-    x, y, indices = _planes(x), _planes(y), _planes(indices)
-    count = max(1, _NUMBERS // x.shape[2])
-    share(team, (len(y) * y.shape[1] + count - 1) // count, _lines, (x, y, indices, count))
+    """Fill y (n, c, i, j), and its places in planes of x; no window is cut off at an edge."""
+    count = max(1, _NUMBERS // x.shape[3])
+    lines = y.shape[0] * y.shape[1] * y.shape[2]
+    share(team, (lines + count - 1) // count, _lines, (x, y, indices, count))

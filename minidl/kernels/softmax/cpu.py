@@ -205,7 +205,7 @@ def weighted_mean(
     loss: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, ignored: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean loss, and what each row has of it; see the reference."""
-    if loss.dtype not in (np.float32, np.float64):
+    if loss.dtype not in FLOATS:
         return unplanned(reference.weighted_mean, loss, labels, weight, ignored)
     mean, share = empty((1,), loss.dtype), empty((1,), loss.dtype)
     launch(_weighted_mean, *_prepared(loss, labels, weight), int(ignored), mean, share)
