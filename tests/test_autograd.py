@@ -1,6 +1,7 @@
 """The engine: gradients, their order and number, hooks, modes, and the errors of misuse."""
 
 import threading
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -259,6 +260,17 @@ def test_rules_mean_the_same_for_arrays_as_for_tensors(name, first, dtypes):
     for one, other in zip(recorded, bare, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one.detach().numpy(), other.numpy())
+
+
+def test_results_may_be_a_named_tuple():
+    Halves = namedtuple("Halves", ["lower", "upper"])
+
+    @op
+    def halves(x):
+        return Halves(x[: len(x) // 2], x[len(x) // 2 :])
+
+    lower, upper = halves(leaf([1.0, 2.0]))
+    assert (lower.item(), upper.item()) == (1.0, 2.0)
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])

@@ -10,6 +10,7 @@ import pytest
 
 import minidl
 from minidl.autograd import grad, op, operators
+from minidl.kernels import kernels
 
 
 def leaf(data):
@@ -354,3 +355,23 @@ def test_operators_defined_here_are_registered():
 
     assert operators["registered_here"] is registered_here
     assert registered_here.op.name == "registered_here"
+
+
+# --------------------------------------------------------------------------- no memory
+
+
+@pytest.mark.parametrize(
+    ("kernel", "compute"),
+    [
+        ("max_pool2d_scatter", lambda x: minidl.nn.functional.max_pool2d(x, 2)),
+        ("relu_grad", lambda x: minidl.nn.functional.relu(x)),
+    ],
+)
+def test_a_gradient_without_memory_is_named(kernel, compute, monkeypatch):
+    def fail(*_args):
+        raise MemoryError("Unable to allocate")
+
+    y = compute(leaf(np.ones((1, 1, 4, 4)))).sum()
+    monkeypatch.setattr(kernels[kernel], "usual", fail)
+    with pytest.raises(MemoryError, match=r"float64\[1, 1, 4, 4\]"):
+        y.backward()
