@@ -19,6 +19,7 @@ from minidl.compiler.graph import Graph
 from minidl.compiler.trace import Call, Value
 from minidl.kernels.elementwise import Step
 from minidl.kernels.elementwise.steps import MOST_INPUTS, MOST_STEPS, OPERATIONS
+from minidl.kernels.jit import FLOATS
 
 _EXACT = 1 << 53  # whole numbers below are float64 numbers
 _LEAST = 1024  # elements: below, a call of NumPy's is as fast as a launch
@@ -90,7 +91,7 @@ def _suits(call: Call) -> bool:
         return False
     array = result.array
     return (
-        array.dtype in (np.float32, np.float64)
+        array.dtype in FLOATS
         and array.size >= _LEAST
         and array.flags.c_contiguous
         and all(_is_operand(arg, result) for arg in _operands(call))

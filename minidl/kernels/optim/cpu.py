@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minidl.backend import float32, float64
-from minidl.kernels.jit import jit, threaded
+from minidl.kernels.jit import FLOATS, jit, threaded
 from minidl.kernels.optim import reference
 
 _BLOCK = 16_384
@@ -97,7 +97,7 @@ def _table(params: list[np.ndarray], **states: list[np.ndarray] | None) -> _Tabl
     if table is not None and table.ids == list(map(id, chain(*rows))):
         return table
     reference.check(params, **states)
-    if params[0].dtype not in (float32, float64):
+    if params[0].dtype not in FLOATS:
         return None
     if not all(array.flags.carray for array in chain(*rows)):
         return None
