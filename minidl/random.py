@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from minidl import backend, kernels
+from minidl.autograd.mode import change, reading
 from minidl.backend import Device, float32, float64, int64, made_on, xp
 
 _WORD = (1 << 64) - 1
@@ -288,24 +289,29 @@ def using(generator: Generator) -> Iterator[Generator]:
 
 def manual_seed(seed: int) -> Generator:
     """Start the default generator's stream of ``seed``; returns the generator."""
-    return current_generator().manual_seed(seed)
+    generator = current_generator()
+    change("manual_seed", generator.manual_seed, seed)
+    return generator
 
 
 def seed() -> int:
     """Seed the default generator from the operating system's randomness; returns the seed."""
+    reading(None, "seed()")
     return current_generator().seed()
 
 
 def initial_seed() -> int:
     """The seed of the default generator."""
+    reading(None, "initial_seed()")
     return current_generator().initial_seed()
 
 
 def get_rng_state() -> np.ndarray:
     """The default generator's state: its key and its counter, two uint64 numbers."""
+    reading(None, "get_rng_state()")
     return current_generator().get_state()
 
 
 def set_rng_state(state: Any) -> None:
     """Have the default generator go on from ``state``, which `get_rng_state` returned."""
-    current_generator().set_state(state)
+    change("set_rng_state", current_generator().set_state, state)

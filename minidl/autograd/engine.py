@@ -21,7 +21,7 @@ from minidl.autograd.graph import (
     fit,
     wrap,
 )
-from minidl.autograd.mode import mode, phase, run, set_grad_enabled
+from minidl.autograd.mode import invoke, mode, phase, run, set_grad_enabled
 
 
 def add_hook(tensor: TensorBase, hook: Callable) -> RemovableHandle:
@@ -298,7 +298,7 @@ def _hooked(node: Node | Leaf, gradient: Any) -> Any:
         for hook in list(hooks):
             if index not in slots:
                 continue
-            replaced = hook(_as_tensor(slots[index]))
+            replaced = invoke(hook, _as_tensor(slots[index]))
             if replaced is not None:
                 _check_gradient(replaced, slots[index].shape, "a hook returned")
                 slots[index] = _as_found(replaced)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy import asarray, generic
 
-from minidl.autograd.mode import change
+from minidl.autograd.mode import change, mode
 from minidl.backend import device_of
 
 
@@ -155,6 +155,8 @@ class Leaf(Place):
         tensor = self.tensor()
         if tensor is None:
             return
+        if mode.observer is not None:
+            mode.observer.accumulates(tensor)
         with _accumulating:
             if tensor.grad is None:
                 tensor.grad = gradient if owned else gradient.clone()

@@ -13,6 +13,8 @@ from minidl.backend import fits_into
 
 def update_inplace(target: TensorBase, function: Callable, *args: Any, **options: Any) -> Any:
     """``target`` becomes ``function(target, *args, **options)``: its memory and its node."""
+    if mode.observer is not None:
+        mode.observer.takes((target, *args))
     recorded = mode.enabled and any(
         isinstance(a, TensorBase) and a.place is not None
         for a in (target, *args, *options.values())

@@ -51,6 +51,13 @@ def phase(name: str, function: Callable, *args: Any) -> Any:
     return mode.observer.phase(name, function, args)
 
 
+def invoke(function: Callable, *args: Any) -> Any:
+    """Call a hook or a rule of the user's, through the observer if there is one."""
+    if mode.observer is None:
+        return function(*args)
+    return mode.observer.invoke(function, args)
+
+
 def reading(tensor: Any, how: str) -> None:
     """Tell an observer that the host is about to look at values."""
     if mode.observer is not None:

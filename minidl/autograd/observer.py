@@ -7,7 +7,7 @@ in place, and a look of the host at values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -31,3 +31,13 @@ class Observer:
     def phase(self, name: str, function: Callable, args: tuple) -> Any:
         """Return ``function(*args)``: a part of the program, which computes by calls of its own."""
         return function(*args)
+
+    def invoke(self, function: Callable, args: tuple) -> Any:
+        """Return ``function(*args)``: a hook or a rule of the user's, which works on tensors."""
+        return function(*args)
+
+    def takes(self, values: Iterable) -> None:
+        """The engine is about to compute with ``values``: tensors, and anything else."""
+
+    def accumulates(self, tensor: Any) -> None:
+        """The engine is about to set or to change the gradient of ``tensor``, a leaf."""

@@ -119,6 +119,7 @@ class Op:
             if mode.observer is None:  # an empty dict of options costs as much as an argument
                 result = self.forward(*arrays, **static) if static else self.forward(*arrays)
             else:
+                mode.observer.takes(args)
                 result = mode.observer.call(self.name, self.forward, tuple(arrays), static)
         except Exception as error:
             return self.rescued(error, args, static)
@@ -243,9 +244,12 @@ class Op:
         """What the rules of the arguments behind ``edges`` make of tensors."""
         y = node.restored()
         if self.each:
-            rule = self.each.function
-            return [rule(g, y, *node.args, i=i, **node.kept) for i, _ in edges]
-        return [self.rules[i].function(g, y, *node.args) for i, _ in edges]
+            rules = [functools.partial(self.each.function, i=i, **node.kept) for i, _ in edges]
+        else:
+            rules = [self.rules[i].function for i, _ in edges]
+        if mode.observer is None:
+            return [rule(g, y, *node.args) for rule in rules]
+        return [mode.observer.invoke(rule, (g, y, *node.args)) for rule in rules]
 
     def apply_rules_to_arrays(self, node: Node, g: Any, edges: list[Edge]) -> list | None:
         """What the rules make of arrays; None if their dtypes differ, for tensors promote."""
@@ -331,6 +335,7 @@ class FusedOp(Op):
             if mode.observer is None:
                 result, residuals = self.forward(*arrays)
             else:
+                mode.observer.takes(args)
                 result, residuals = mode.observer.call(self.name, self.forward, tuple(arrays), {})
         except Exception as error:
             return self.rescued(error, args, {})

@@ -67,15 +67,15 @@ def run(args: argparse.Namespace) -> int:
         kept = "; go on with --resume" if args.checkpoint else ""
         print(f"minidl train: stopped in epoch {training.epoch + 1}{kept}", file=sys.stderr)
         return 130
+    accuracy = accuracy_of(training.evaluate())
     model = classifier_of(recipe, training.model.cpu(), trainset.classes)
     model.results = {
         "data": data,
-        "test_accuracy": accuracy_of(training.evaluate()),
+        "test_accuracy": accuracy,
         "train_seconds": training.seconds,
         **training.settings,
     }
     model.save(args.out)
-    accuracy = model.results["test_accuracy"]
     text = f"test accuracy {accuracy:.2%} ({data}), {training.seconds:.1f} s; wrote {args.out}"
     options.answer(args, {**model.results, "model": str(args.out)}, text)
     return 0

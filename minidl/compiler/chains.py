@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import kernels
+from minidl import kernels, ops  # noqa: F401 ops registers the operators
 from minidl.autograd import operators
 from minidl.compiler.graph import Graph
 from minidl.compiler.trace import Call, Value
@@ -45,66 +45,80 @@ class Chain:
 
 def fuse_chains(graph: Graph) -> None:
     """Put a chain in the place of each group of elementwise calls, from the last call up."""
-    taken: set[Call] = set()
-    for call in reversed(list(graph.trace.calls)):
-        if call in taken or not _suits(call):
+    calls = graph.in_order()
+    suiting = {call for call in calls if _suits(call)}
+    for call in reversed(calls):
+        if call not in suiting:
             continue
-        members = _members(graph, call)
-        taken.update(members)
+        members = _members(graph, call, suiting)
+        suiting.difference_update(members)
         if len(members) > 1 or not getattr(call.function, "planned", False):
             graph.replace(members, _chain(members), last=True)
 
 
-def _members(graph: Graph, root: Call) -> list[Call]:
+def _members(graph: Graph, root: Call, suiting: set[Call]) -> list[Call]:
     """``root`` and the calls that it takes along, in their order."""
-    members, waiting = [root], [root]
+    members, waiting, inputs = [root], [root], _keys(root)
     while waiting:
-        for value in waiting.pop().uses():
+        for value in graph.uses[waiting.pop()]:
             maker = value.call
-            if maker in members or not _joins(graph, value, root, members):
+            if maker not in suiting or maker in members:
                 continue
-            wider = [*members, maker]
-            if len(wider) <= MOST_STEPS and len(_inputs(wider)) <= MOST_INPUTS:
-                members = wider
+            wider = inputs - {value} | _keys(maker)
+            fits = len(members) < MOST_STEPS and len(wider) <= MOST_INPUTS
+            if fits and _joins(graph, value, root, members):
+                members.append(maker)
                 waiting.append(maker)
-    return sorted(members, key=graph.trace.calls.index)
+                inputs = wider
+    return sorted(members, key=graph.numbers.__getitem__)
 
 
 def _joins(graph: Graph, value: Value, root: Call, members: list[Call]) -> bool:
     """Whether the call that made ``value`` can be made where ``root`` is, for ``members`` alone."""
-    maker = value.call
     return (
-        maker is not None
-        and _suits(maker)
-        and value.layout == root.result.layout
+        value.layout == root.result.layout
         and graph.used_by(value, *members)
-        and graph.undisturbed([maker, root])
+        and graph.undisturbed([value.call, root])
     )
 
 
 def _suits(call: Call) -> bool:
     """Whether a call is an operation of a chain, on whole arrays and single numbers."""
-    if call.name not in _FUNCTIONS or call.function not in _FUNCTIONS[call.name] or call.options:
+    if call.function not in _FUNCTIONS.get(call.name, ()) or call.options:
         return False
     result = call.result
-    if not isinstance(result, Value) or type(result.array) is not np.ndarray:
-        return False
-    array = result.array
     return (
-        array.dtype in FLOATS
-        and array.size >= _LEAST
-        and array.flags.c_contiguous
+        isinstance(result, Value)
+        and _is_large(result)
         and all(_is_operand(arg, result) for arg in _operands(call))
         and any(isinstance(arg, Value) and arg.layout == result.layout for arg in _operands(call))
     )
 
 
+def _is_large(value: Value) -> bool:
+    """Whether it is worth a launch: of some size, in row-major order."""
+    if not _is_of_numpy(value) or value.layout[1] not in FLOATS:
+        return False
+    shape, dtype, strides, _ = value.layout
+    reach = dtype.itemsize
+    for size, stride in zip(reversed(shape), reversed(strides)):
+        if stride != reach and size != 1:
+            return False
+        reach *= size
+    return reach >= _LEAST * dtype.itemsize
+
+
+def _is_of_numpy(value: Value) -> bool:
+    return value.is_layout or type(value.array) is np.ndarray  # nobody need make an array to know
+
+
 def _is_operand(arg: Any, result: Value) -> bool:
     if not isinstance(arg, Value):
         return type(arg) is float or (type(arg) is int and abs(arg) < _EXACT)
-    array = arg.array
-    alike = type(array) is np.ndarray and array.dtype == result.array.dtype
-    return alike and (array.ndim == 0 or arg.layout == result.layout)
+    alike = arg.layout == result.layout or (
+        arg.layout[0] == () and arg.layout[1] == result.layout[1]  # a single number
+    )
+    return alike and _is_of_numpy(arg)
 
 
 def _operands(call: Call) -> tuple:
@@ -125,6 +139,10 @@ def _inputs(members: list[Call]) -> list[Any]:
     return sorted(found, key=lambda key: not _is_whole(key))
 
 
+def _keys(call: Call) -> set[Any]:
+    return set(map(_key, _operands(call)))
+
+
 def _key(arg: Any) -> Any:
     return arg if isinstance(arg, Value) else repr(float(arg))  # 0.0 and -0.0 are two numbers
 
@@ -142,7 +160,7 @@ def _chain(members: list[Call]) -> Call:
         operands = (places[_key(arg)] for arg in _operands(member))
         steps.append(Step(_opcode(member), *operands))
         places[member.result] = MOST_INPUTS + i
-    dtype = root.result.array.dtype
+    dtype = root.result.layout[1]
     args = [key if isinstance(key, Value) else np.array(float(key), dtype) for key in inputs]
     function = Chain([member.name for member in members], tuple(steps))
     call = Call(function.__name__, function, tuple(args), {}, False, root.line)

@@ -22,8 +22,9 @@ from minidl.kernels.launch import Unplanned, empty, launch, noting, planned
 from minidl.kernels.quantized.reference import POOL, RELU
 
 
-def fuse(trace: Trace) -> None:
-    """Apply all rules to the calls of ``trace``."""
+def fuse(trace: Trace) -> Graph:
+    """Apply all rules to the calls of ``trace``; the graph of those that result."""
+    graph = Graph(trace)
     for rule in (
         _launched_ones,
         _moved_copies,
@@ -32,7 +33,9 @@ def fuse(trace: Trace) -> None:
         _rectified_integers,
         fuse_chains,
     ):
-        rule(Graph(trace))
+        rule(graph)
+    graph.close()
+    return graph
 
 
 # --------------------------------------------------------------------------- the first gradient
@@ -48,7 +51,7 @@ def ones(array: Any) -> Any:
 
 def _launched_ones(graph: Graph) -> None:
     """The gradient 1 of the loss in the plan's memory, for what is computed of it to lie there."""
-    for call in list(graph.named("initial gradient")):
+    for call in graph.named("initial gradient"):
         launched = _call(call, ones, *call.args)
         launched.result = call.result
         graph.replace([call], launched)
@@ -59,14 +62,14 @@ def _launched_ones(graph: Graph) -> None:
 
 def _moved_copies(graph: Graph) -> None:
     """A copy of what nobody else looks at is the thing itself."""
-    for copy in list(graph.named("clone")):
+    for copy in graph.named("clone"):
         source, copied = copy.args[0], copy.result
         maker = source.call
         if maker is None or not graph.used_by(source, copy) or _shows_another(maker):
             continue
         maker.result = mapped(lambda v, s=source, c=copied: c if v is s else v, maker.result)
         copied.call = maker
-        graph.trace.calls.remove(copy)
+        graph.remove(copy)
 
 
 def _shows_another(call: Call) -> bool:
@@ -95,7 +98,7 @@ _POOLED = (2, 2), (2, 2), (0, 0), (1, 1)
 
 def _pooled_convolutions(graph: Graph) -> None:
     """Convolution, ReLU and pooling of 2 by 2; and the way back, if there is one."""
-    for conv in list(graph.named("conv2d")):
+    for conv in graph.named("conv2d"):
         relu = graph.only_user(conv.result, "relu")
         pool = relu and graph.user(relu.result, "max_pool2d")
         if not pool or pool.args[1:5] != _POOLED:
@@ -146,7 +149,7 @@ def linear_relu_grad(g: Any, y: Any, x: Any, w: Any, wanted: tuple) -> Any:
 
 def _rectified_linears(graph: Graph) -> None:
     """A linear layer of rows and ReLU; and the way back, if there is one."""
-    for linear in list(graph.named("linear")):
+    for linear in graph.named("linear"):
         relu = graph.only_user(linear.result, "relu")
         x, w, bias = linear.args
         if not relu or x.array.ndim != 2:
@@ -171,7 +174,7 @@ def _rectified_linears(graph: Graph) -> None:
 
 def _rectified_integers(graph: Graph) -> None:
     """A layer of integers, whose last argument says what comes after, with ReLU and pooling."""
-    for layer in list(graph.named("quantized_conv2d", "quantized_linear")):
+    for layer in graph.named("quantized_conv2d", "quantized_linear"):
         behind, result = _rectified_and_pooled(graph, layer)
         if behind and graph.undisturbed([layer, *behind]):
             after = POOL if len(behind) == 2 else RELU

@@ -1,9 +1,8 @@
-"""Whether two runs of a step computed the same things: what may be repeated.
+"""Signatures of runs: whether two runs of a step computed the same things.
 
-One run does not tell what is always so from what was so this time. A number that the step
-took from a clock, a counter or Python's ``random`` looks like any other constant; in a
-second run it is another one. So a step is repeated only after two runs that agree in every
-computation, its arguments and its shapes.
+One run does not tell what is always so from what was so this time, so a step is replayed only
+after two runs that agree in every computation, its arguments and its layouts. A plan keeps the
+signature of its run: an audit compares it with that of a fresh one.
 """
 
 from __future__ import annotations
@@ -14,44 +13,100 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import is_array
-from minidl.compiler.trace import Call, Trace, Value, layout_of
+from minidl.compiler.structure import mapped
+from minidl.compiler.trace import Trace, Value, layout_of
 
 
-def difference(first: Trace, second: Trace) -> str | None:
+class Ref:
+    """What stands for an array or a number of a run: its number, layout and origin."""
+
+    __slots__ = ("layout", "number", "tensors")
+
+    def __init__(self, number: int, value: Value):
+        self.number, self.layout = number, value.layout
+        self.tensors = tuple(value.tensors)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ref) or self.number != other.number:
+            return False
+        if self.tensors and other.tensors:
+            mine = set(map(id, self.tensors))
+            return self.layout == other.layout and any(id(t) in mine for t in other.tensors)
+        return self.layout == other.layout and bool(self.tensors) == bool(other.tensors)
+
+    __hash__ = None
+
+
+class Signature:
+    """What a run computed, without its arrays."""
+
+    def __init__(self, trace: Trace):
+        self._numbers: dict[Value, Ref] = {}
+        for value in trace.inputs:
+            self._ref(value)
+        self.calls = [
+            (
+                call.name,
+                call.function,
+                self._refs((call.args, tuple(call.options.items()))),
+                self._refs(call.result),
+                call.line,
+            )
+            for call in trace.calls
+        ]
+        self.result = self._refs(trace.result)
+        self.gradients = {
+            leaf if isinstance(leaf, tuple) else id(leaf): self._refs(value)
+            for leaf, value in sorted(trace.gradients, key=_order)
+        }
+        del self._numbers
+
+    def _ref(self, value: Value) -> Ref:
+        ref = self._numbers.get(value)
+        if ref is None:
+            ref = self._numbers[value] = Ref(len(self._numbers), value)
+        return ref
+
+    def _refs(self, structure: Any) -> Any:
+        return mapped(lambda leaf: self._ref(leaf) if isinstance(leaf, Value) else leaf, structure)
+
+
+def _order(pair: tuple) -> tuple:
+    leaf = pair[0]
+    return (0, *leaf) if isinstance(leaf, tuple) else (1, id(leaf))
+
+
+def difference(first: Signature, second: Signature) -> str | None:
     """Where the second run departs from the first, in words; None if it does not."""
-    pairs = dict(zip(first.inputs, second.inputs))
     for one, other in zip(first.calls, second.calls):
-        found = _between_calls(one, other, pairs)
+        found = _between_calls(one, other)
         if found is not None:
-            return f"{other.line or one.line}: {found}"
+            return f"{other[4] or one[4]}: {found}"
     if len(first.calls) != len(second.calls):
         longer = max(first.calls, second.calls, key=len)
         odd = longer[min(len(first.calls), len(second.calls))]
-        return f"{odd.line}: {odd.name} was computed in one run and not in the other"
-    if not _same(first.result, second.result, pairs):
+        return f"{odd[4]}: {odd[0]} was computed in one run and not in the other"
+    if not same(first.result, second.result):
         return "the step returned something else"
-    if not _same(_by_leaf(first), _by_leaf(second), pairs):
+    if not same(first.gradients, second.gradients):
         return "other tensors were given a gradient"
     return None
 
 
-def _by_leaf(trace: Trace) -> dict[int, Value | None]:
-    return {id(leaf): value for leaf, value in trace.gradients}
-
-
-def _between_calls(one: Call, other: Call, pairs: dict[Value, Value]) -> str | None:
-    if one.name != other.name or not _same_function(one.function, other.function):
-        return f"{other.name} was computed where the run before computed {one.name}"
-    given = (*one.args, *one.options.values()), (*other.args, *other.options.values())
-    for i, (a, b) in enumerate(zip(*given)):
-        if not _same(a, b, pairs):
+def _between_calls(one: tuple, other: tuple) -> str | None:
+    if one[0] != other[0] or not _same_function(one[1], other[1]):
+        return f"{other[0]} was computed where the run before computed {one[0]}"
+    for i, (a, b) in enumerate(zip(one[2][0], other[2][0])):
+        if not same(a, b):
             return (
-                f"{one.name} got another argument {i + 1} than in the run before"
+                f"{one[0]} got another argument {i + 1} than in the run before"
                 f"{_as_numbers(a, b)}. What differs from call to call is passed to the step as "
                 "an argument, numbers as tensors"
             )
-    if len(given[0]) != len(given[1]) or not _same(one.result, other.result, pairs):
-        return f"{one.name} had a result of another shape or dtype than in the run before"
+    if not same(one[2], other[2]):
+        return f"{one[0]} got other options than in the run before"
+    if not same(one[3], other[3]):
+        return f"{one[0]} had a result of another shape or dtype than in the run before"
     return None
 
 
@@ -60,35 +115,26 @@ def _as_numbers(a: Any, b: Any) -> str:
     return f" ({a!r}, then {b!r})" if plain else ""
 
 
-def _same(a: Any, b: Any, pairs: dict[Value, Value]) -> bool:
-    """Whether two arguments or results are alike; new values are paired."""
-    if isinstance(a, Value) and isinstance(b, Value):
-        return _same_value(a, b, pairs)
+def same(a: Any, b: Any) -> bool:
+    """Whether two arguments or results are alike."""
     if a is b:
         return True
     if type(a) is not type(b):
         return False
     if isinstance(a, tuple | list):
-        return len(a) == len(b) and all(_same(x, y, pairs) for x, y in zip(a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key], pairs) for key in a)
+        return list(a) == list(b) and all(map(same, a.values(), b.values()))
+    if isinstance(a, float):
+        return np.float64(a).tobytes() == np.float64(b).tobytes()
+    if is_array(a) and is_array(b):
+        return layout_of(a) == layout_of(b) and a.tobytes() == b.tobytes()
     if callable(a):
         return _same_function(a, b)
-    if is_array(a) and is_array(b):
-        return layout_of(a) == layout_of(b) and np.array_equal(a, b)
     try:
         return bool(a == b) or bool(a != a and b != b)  # NaN is the same constant each time
     except (TypeError, ValueError, RuntimeError):
         return False
-
-
-def _same_value(a: Value, b: Value, pairs: dict[Value, Value]) -> bool:
-    if a in pairs:
-        return pairs[a] is b
-    alike = a.array is b.array if a.tensors or b.tensors else a.layout == b.layout
-    if alike:
-        pairs[a] = b
-    return alike
 
 
 def _same_function(f: Any, g: Any) -> bool:

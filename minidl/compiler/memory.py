@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,19 +21,30 @@ def root(array: Any) -> Any:
     return array
 
 
-class Allocations:
-    """Notes what is allocated while a plan is laid out; the second time from one block.
+class Placement(NamedTuple):
+    """Places in one block for arrays, in the order in which they are asked for."""
 
-    The first time `allocate` gives fresh arrays. `settle` then places them, knowing from when
-    to when each is needed. The second time the same requests come in the same order, and get
-    their places.
+    offsets: list[int]
+    sizes: list[int]
+
+    def total(self) -> int:
+        """The bytes of the block."""
+        return max((start + size for start, size in zip(*self)), default=0)
+
+
+class Allocations:
+    """Notes what is allocated while a trace is gone through; with a placement, from one block.
+
+    Without one `allocate` gives fresh arrays. `placement` then places them, knowing from when
+    to when each is needed. With one the same requests come in the same order, and get their
+    places.
     """
 
-    def __init__(self) -> None:
-        self.arrays: list[np.ndarray] = []
-        self.places: list[int] | None = None
-        self.block = np.empty(0, np.uint8)
-        self.roots: set[int] = set()
+    def __init__(self, placement: Placement | None = None) -> None:
+        self.places = placement
+        self.block = _block(0 if placement is None else placement.total())
+        self.arrays: list[Any] = []
+        self.roots: Counter[int] = Counter()
 
     @property
     def size(self) -> int:
@@ -40,7 +52,7 @@ class Allocations:
         return self.block.nbytes
 
     def allocate(self, shape: Any, dtype: Any, like: Any) -> Any:
-        """What `minidl.kernels.launch.empty` returns while the plan is laid out.
+        """What `minidl.kernels.launch.empty` returns while the trace is gone through.
 
         Arrays of a device have memory of their own.
         """
@@ -51,12 +63,17 @@ class Allocations:
         else:
             array = self._in_block(shape, dtype)
         self.arrays.append(array)
-        self.roots.add(id(root(array)))
+        self.roots[id(root(array))] += 1
         return array
 
     def _in_block(self, shape: Any, dtype: Any) -> np.ndarray:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        start, size = self.places[len(self.arrays)], math.prod(shape) * np.dtype(dtype).itemsize
+        i, size = len(self.arrays), math.prod(shape) * np.dtype(dtype).itemsize
+        if i >= len(self.places.sizes) or _up(size) != self.places.sizes[i]:
+            raise RuntimeError(
+                f"a kernel asks for other memory than when its step was scheduled: {size} bytes"
+            )
+        start = self.places.offsets[i]
         return self.block[start : start + size].view(dtype).reshape(shape)
 
     def owns(self, array: Any) -> bool:
@@ -69,18 +86,30 @@ class Allocations:
 
     def forget_since(self, mark: int) -> None:
         """Take back what was allocated since `mark`."""
+        for array in self.arrays[mark:]:
+            key = id(root(array))
+            self.roots[key] -= 1
+            if not self.roots[key]:
+                del self.roots[key]
         del self.arrays[mark:]
-        self.roots = {id(root(array)) for array in self.arrays}
 
-    def settle(self, lives: list[tuple[int, int]]) -> None:
-        """Place array i, which is needed from line ``lives[i][0]`` to ``lives[i][1]``."""
+    def placement(self, lives: list[tuple[int, int]]) -> Placement:
+        """Place array i, which is needed from time ``lives[i][0]`` to ``lives[i][1]``."""
         sizes = [_up(a.nbytes) if type(a) is np.ndarray else 0 for a in self.arrays]
-        self.places = placed(sizes, lives)
-        total = max((place + size for place, size in zip(self.places, sizes)), default=0)
-        raw = np.empty(total + _ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % _ALIGNMENT
-        self.block = raw[start : start + total]
-        self.arrays, self.roots = [], set()
+        return Placement(placed(sizes, lives), sizes)
+
+
+def _block(size: int) -> np.ndarray:
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size]
+
+
+def _up(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+# --------------------------------------------------------------------------- places
 
 
 def placed(sizes: list[int], lives: list[tuple[int, int]]) -> list[int]:
@@ -88,28 +117,91 @@ def placed(sizes: list[int], lives: list[tuple[int, int]]) -> list[int]:
 
     The largest first, each at the lowest place that is free during its life.
     """
+    # of two lives that meet, one begins within the other: no other times matter
+    times = sorted({first for first, _ in lives})
+    taken = _Taken(len(times))
     offsets = [0] * len(sizes)
-    done: list[int] = []
     for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        first, last = lives[i]
-        taken = (
-            (offsets[j], offsets[j] + sizes[j])
-            for j in done
-            if lives[j][0] <= last and first <= lives[j][1]
-        )
-        offsets[i] = _lowest_gap(sizes[i], sorted(taken))
-        done.append(i)
+        if not sizes[i]:
+            break
+        first, last = bisect_left(times, lives[i][0]), bisect_right(times, lives[i][1]) - 1
+        offsets[i] = taken.lowest_gap(sizes[i], first, last)
+        taken.add(offsets[i], offsets[i] + sizes[i], first, last)
     return offsets
 
 
-def _lowest_gap(size: int, taken: Iterable[tuple[int, int]]) -> int:
-    place = 0
-    for start, end in taken:
-        if start - place >= size:
-            break
-        place = max(place, end)
+class _Taken:
+    """Which memory is taken at what times: a tree whose leaves are times.
+
+    A node stands for the times of the leaves below it, and a life is put together of few nodes,
+    at most about twice the tree's depth. Memory is a sorted list of bounds: where taken memory
+    begins, where it ends, and so on in turn.
+
+    Attributes
+    ----------
+    whole : list of list of int
+        For each node the memory of those lives that it is one of the few nodes of.
+    below : list of list of int
+        For each node this memory and that of all nodes below it.
+    """
+
+    def __init__(self, times: int):
+        self.leaf = 1 << max(times - 1, 0).bit_length()
+        self.whole: list[list[int]] = [[] for _ in range(2 * self.leaf)]
+        self.below: list[list[int]] = [[] for _ in range(2 * self.leaf)]
+
+    def add(self, start: int, end: int, first: int, last: int) -> None:
+        """Take the memory from ``start`` to ``end`` at the times from ``first`` to ``last``."""
+        for node in self._nodes(first, last):
+            _take(self.whole[node], start, end)
+            # where all of it was taken already, it was so further up
+            while node and _take(self.below[node], start, end):
+                node //= 2
+
+    def lowest_gap(self, size: int, first: int, last: int) -> int:
+        """The lowest place for ``size`` that is free at all times from ``first`` to ``last``."""
+        found = [self.below[node] for node in self._nodes(first, last)]
+        left, right = (first + self.leaf) // 2, (last + self.leaf) // 2
+        while left:
+            found.append(self.whole[left])
+            if left != right:
+                found.append(self.whole[right])
+            left, right = left // 2, right // 2
+        return _lowest_gap(size, [bounds for bounds in found if bounds])
+
+    def _nodes(self, first: int, last: int) -> list[int]:
+        """The nodes that the times from ``first`` to ``last`` are put together of."""
+        nodes, left, right = [], first + self.leaf, last + self.leaf + 1
+        while left < right:
+            if left & 1:
+                nodes.append(left)
+                left += 1
+            if right & 1:
+                right -= 1
+                nodes.append(right)
+            left, right = left // 2, right // 2
+        return nodes
+
+
+def _take(bounds: list[int], start: int, end: int) -> bool:
+    """Take memory; whether any of it was free."""
+    low, high = bisect_left(bounds, start), bisect_right(bounds, end)
+    # an odd number of bounds before it: it begins, or ends, in what is taken already
+    new = [start][low % 2 :] + [end][high % 2 :]
+    if bounds[low:high] == new:
+        return False
+    bounds[low:high] = new
+    return True
+
+
+def _lowest_gap(size: int, taken: list[list[int]]) -> int:
+    """The lowest place for ``size`` that is free in each of ``taken``."""
+    place, before = 0, -1
+    while place != before:
+        before = place
+        for bounds in taken:
+            i = bisect_right(bounds, place) // 2 * 2
+            while i < len(bounds) and bounds[i] < place + size:
+                place = bounds[i + 1]
+                i += 2
     return place
-
-
-def _up(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -6,23 +6,27 @@ Only the step's inputs, and what is computed by calls as a whole, are other arra
 repetition, and stand as variables in the program. Views of fixed memory are fixed themselves
 and cost nothing.
 
-The trace is laid out twice: first to see which memory is needed from when to when, then on
-the memory that results.
+The calls are gone through twice: a schedule sees what becomes of each, and which memory is
+needed from when to when; the plan then goes through them on the memory that results. Several
+plans can be made of one schedule, each with memory of its own.
 """
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl.autograd import change, run, silenced
 from minidl.backend import device_of, is_array, xp
 from minidl.compiler.fusion import fuse
+from minidl.compiler.graph import Graph, values_in
 from minidl.compiler.graphs import settle
 from minidl.compiler.memory import Allocations, root
 from minidl.compiler.program import (
@@ -40,8 +44,30 @@ from minidl.kernels.launch import Notes, Unplanned, launch, noting
 from minidl.kernels.packs import none_kept
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector from walking through a trace, of which all is in use, time and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 class Plan:
     """The program of a trace.
+
+    Parameters
+    ----------
+    trace : Trace or Schedule
+        What to repeat. A trace is fused first. A schedule serves any number of plans, and each
+        then takes about half as long.
+    given : dict, optional
+        The array of each value that the schedule says is given.
+    asked : iterable of Value, optional
+        Whose arrays are to be in `fixed`.
 
     Attributes
     ----------
@@ -52,109 +78,226 @@ class Plan:
         That function.
     observed : function
         The same, which tells the thread's observer of the calls, and its tape of the launches.
+    fixed : dict
+        The arrays of those values in ``asked`` that are the same in each repetition.
     memory : int
         The bytes that its arrays take.
     launches, calls : int
         How many launches it makes, and how many calls as a whole.
     """
 
-    def __init__(self, trace: Trace):
-        fuse(trace)
-        # counters do not count within a repetition
-        with none_kept() if trace.versions else nullcontext():
-            # operators silence NumPy's warnings, and neither plan nor repetition runs them
-            layout, allocations = silenced(_laid_out)(trace)
-        arguments = [layout.arguments[value] for value in trace.inputs]
+    @_uncollected()
+    def __init__(
+        self,
+        trace: Trace | Schedule,
+        given: dict[Value, Any] | None = None,
+        asked: Iterable[Value] = (),
+    ):
+        schedule = trace if isinstance(trace, Schedule) else Schedule(trace)
+        layout = _gone_through(_Layout, schedule.trace, schedule, given or {})
+        arguments = [layout.arguments[value] for value in schedule.trace.inputs]
         self.source = layout.program.source("replay", arguments)
-        self.replay = silenced(layout.program.compiled("replay", self.source, {}))
-        self.observed = silenced(layout.program.compiled("replay", self.source, layout.told))
-        self.memory = allocations.size
-        self.launches, self.calls = layout.launches, layout.whole
+        code = schedule.code(self.source)
+        self.replay = silenced(layout.program.compiled("replay", code, {}))
+        self.observed = silenced(layout.program.compiled("replay", code, layout.told))
+        self.fixed = {value: layout.fixed[value] for value in asked if value in layout.fixed}
+        self.memory = layout.allocations.size
+        self.launches = layout.launches
+        self.calls = sum(step.how is _WHOLE for step in schedule.steps)
 
 
-def _laid_out(trace: Trace) -> tuple[_Layout, Allocations]:
-    allocations = Allocations()
-    draft = _Layout(trace, allocations, None)
-    allocations.settle(draft.lives())
-    return _Layout(trace, allocations, draft.launched), allocations
+class Schedule:
+    """What all plans of a trace have in common: what becomes of each call, and where memory lies.
+
+    It refers to the trace. Between plans the trace may be told to forget its arrays.
+
+    Parameters
+    ----------
+    trace : Trace
+        What to repeat; its calls are fused.
+    fused : bool
+        Whether they have been already.
+    given : iterable of Value
+        Those that lie in memory from elsewhere, which each plan is told and which no input or
+        call of the trace makes.
+
+    Attributes
+    ----------
+    trace : Trace
+        The trace.
+    steps : list of _Step
+        Its calls, with what becomes of each.
+    placement : Placement
+        Where a plan's arrays lie in its memory.
+    """
+
+    @_uncollected()
+    def __init__(self, trace: Trace, fused: bool = False, given: Iterable[Value] = ()):
+        self.trace = trace
+        graph = Graph(trace) if fused else fuse(trace)
+        draft = _gone_through(_Draft, trace, graph.uses, given)
+        self.steps = draft.steps
+        self.placement = draft.allocations.placement(draft.lives())
+        self._compiled: tuple[str, CodeType | None] = "", None
+
+    def code(self, source: str) -> CodeType:
+        """The code of a program, which is the same for all plans."""
+        if self._compiled[0] != source:
+            self._compiled = source, compile(source, "<a plan of minidl>", "exec")
+        return self._compiled[1]
 
 
-class _Layout:
-    """Writes the program of a trace, call by call.
+def _gone_through(make: Callable, trace: Trace, *args: Any) -> Any:
+    """``make(trace, *args)``, which runs the calls of ``trace`` dry."""
+    # counters do not count within a repetition
+    with none_kept() if trace.versions else nullcontext():
+        # operators silence NumPy's warnings, and neither plan nor repetition runs them
+        return silenced(make)(trace, *args)
+
+
+_VIEW, _LAUNCHES, _WHOLE = "view", "launches", "whole"
+
+
+class _Step(NamedTuple):
+    """A call, and what becomes of it.
+
+    ``how`` is whether it is a view of fixed memory, some launches, or a call as a whole; ``uses``
+    and ``makes`` are the values that it takes and makes, ``last`` those that no later call uses.
+    """
+
+    call: Call
+    how: str
+    uses: list[Value]
+    makes: list[Value]
+    last: list[Value]
+
+
+class _Bound:
+    """The values of a trace with the arrays of one going through its calls.
 
     Attributes
     ----------
     fixed : dict
         The array of each value that lies in fixed memory.
-    changing : dict
-        Of memory that is another in each repetition, by its root: the value that lies there.
-    launched : set of Call
-        The calls that have become launches.
     """
 
-    def __init__(self, trace: Trace, allocations: Allocations, launched: set[Call] | None):
+    def __init__(self, trace: Trace, allocations: Allocations, given: dict[Value, Any]):
         self.trace = trace
         self.allocations = allocations
-        self.decided = launched
-        self.launched: set[Call] = set()
-        self.program = Program()
-        self.fixed = {value: value.array for value in trace.held}
-        self.changing: dict[int, Value] = {}
-        self.lines_of: dict[int, list[int]] = defaultdict(list)  # by memory's root
-        self.launches = self.whole = 0
-        self.told: dict[str, Callable] = {}  # by name: what tells of itself when it is called
-        self.arguments: dict[Value, str] = {}
+        self.fixed = {**{value: value.array for value in trace.held}, **given}
+
+    def run(self, call: Call) -> Any:
+        """The result of ``call``, on fixed arrays and on those that stand for others."""
+        return call.function(*self._arrays(call.args), **self._arrays(call.options))
+
+    def noted(self, call: Call) -> tuple[Any, Notes]:
+        """The result of ``call``, run dry, and its launches."""
+        result = None
+        with noting(self.allocations.allocate, dry=True) as notes, suppress(Unplanned):
+            result = self.run(call)
+        return result, notes
+
+    def fix(self, call: Call, result: Any) -> None:
+        """Have what ``call`` makes lie where its result does."""
+        for value, array in zip(leaves(call.result), leaves(result)):
+            if is_value(value) and value.call is call:
+                self.fixed[value] = array
+
+    def varying(self, uses: list[Value]) -> dict[int, Value]:
+        """Those that are other arrays in each repetition, by the root of what stands for them."""
+        return {id(root(v.array)): v for v in uses if v not in self.fixed and _is_array(v)}
+
+    def _arrays(self, structure: Any) -> Any:
+        return mapped(self._array, structure)
+
+    def _array(self, leaf: Any) -> Any:
+        if not is_value(leaf):
+            return leaf
+        array = self.fixed.get(leaf)
+        return leaf.array if array is None else array
+
+
+def _is_array(value: Value) -> bool:
+    """Whether it is an array and no number, of which nobody need make one to know."""
+    return len(value.layout) > 1
+
+
+# --------------------------------------------------------------------------- the schedule
+
+
+class _Draft(_Bound):
+    """Goes through the calls of a trace to see what becomes of each, and when memory is needed.
+
+    Attributes
+    ----------
+    steps : list of _Step
+        The calls.
+    """
+
+    def __init__(self, trace: Trace, uses: dict[Call, list[Value]], given: Iterable[Value]):
+        super().__init__(trace, Allocations(), {value: value.array for value in given})
+        self.time = 0  # lines of the program that do something
+        self.spans: dict[int, list[int]] = {}  # by memory's root: when it is needed
         for value in trace.inputs:
-            self._vary(value, "input")
-            self.arguments[value] = self.program.variables[value]
             if device_of(value.array).type == "cuda":
-                self._settle(value)
-        last_uses = _last_uses(trace)
-        for call in trace.calls:
-            self._write(call)
-            self._drop(last_uses.get(call, ()))
-        self._write_return()
+                self.fixed[value] = value.array
+        makes = {call: _makes(call) for call in trace.calls}
+        last = _last_uses(trace, uses, makes)
+        self.steps = [self._step(call, uses[call], makes[call], last[call]) for call in trace.calls]
+        wanted = *values_in((trace.result,)), *(value for _, value in trace.gradients)
+        self._need(self.fixed[value] for value in wanted if value in self.fixed)
 
     def lives(self) -> list[tuple[int, int]]:
-        """From which line to which each allocated array is needed."""
-        spans = (self.lines_of.get(id(array), [0]) for array in self.allocations.arrays)
-        return [(min(lines), max(lines)) for lines in spans]
+        """From when to when each allocated array is needed."""
+        spans = (self.spans.get(id(array), (0, 0)) for array in self.allocations.arrays)
+        return [(first, last) for first, last in spans]
 
-    # ----------------------------------------------------------------- calls
+    def _need(self, arrays: Iterable[Any]) -> None:
+        """Note that the next line works on ``arrays``."""
+        for array in arrays:
+            key = id(root(array))
+            if key in self.allocations.roots:  # others die, and ids are given anew
+                self.spans.setdefault(key, [self.time, self.time])[1] = self.time
+        self.time += 1
 
-    def _write(self, call: Call) -> None:
-        if not (self._fix_view(call) or self._write_launches(call)):
-            self._write_whole(call)
+    def _step(self, call: Call, uses: list[Value], makes: list[Value], last: list[Value]) -> _Step:
+        if self._is_view(call, uses):
+            how = _VIEW
+        elif self._may_launch(call, uses, makes) and self._launches(call, uses):
+            how = _LAUNCHES
+        else:
+            how = _WHOLE
+            self._need(self.fixed[value] for value in uses if value in self.fixed)
+        return _Step(call, how, uses, makes, last)
 
-    def _fix_view(self, call: Call) -> bool:
+    def _is_view(self, call: Call, uses: list[Value]) -> bool:
         """Run a call that only looks at fixed memory in another way; whether it is one."""
-        uses = list(call.uses())
         if not getattr(call.function, "is_view", False) or any(v not in self.fixed for v in uses):
             return False
-        result = self._run(call)
+        result = self.run(call)
         made = filter(is_array, leaves(result))
         if not all(any(np.may_share_memory(a, self.fixed[v]) for v in uses) for a in made):
             return False
-        self._fix(call, result)
+        self.fix(call, result)
         return True
 
-    def _write_launches(self, call: Call) -> bool:
-        """Go through a planned call on the plan's memory and write its launches, if that can be."""
-        if not self._may_launch(call):
+    def _may_launch(self, call: Call, uses: list[Value], makes: list[Value]) -> bool:
+        if call.changes or not getattr(call.function, "planned", False):
             return False
-        mark, result = self.allocations.mark(), None
-        with noting(self.allocations.allocate, dry=True) as notes, suppress(Unplanned):
-            result = self._run(call)
-        texts = [self._launch_text(*launch) for launch in notes.launches]
-        sound = notes.complete and self._fits(call, result) and self._knows(call, notes)
-        if not sound or None in texts:
+        return all(map(_is_array, (*uses, *makes)))
+
+    def _launches(self, call: Call, uses: list[Value]) -> bool:
+        """Go through a planned call; whether it can be repeated by its launches."""
+        mark = self.allocations.mark()
+        result, notes = self.noted(call)
+        worked_on = [list(filter(is_array, leaves(args))) for _, args in notes.launches]
+        sound = notes.complete and self._fits(call, result) and self._knows(uses, worked_on)
+        if not sound or not _are_whole(worked_on, self.varying(uses)):
             self.allocations.forget_since(mark)
             return False
-        for text, (_, args) in zip(texts, notes.launches):
-            self._emit(text, args, launch=True)
-        self._fix(call, result)
-        self.launched.add(call)
-        self.launches += len(texts)
+        for arrays in worked_on:
+            self._need(arrays)
+        self.fix(call, result)
         return True
 
     def _fits(self, call: Call, result: Any) -> bool:
@@ -165,77 +308,147 @@ class _Layout:
             if is_array(array)
         )
 
-    def _knows(self, call: Call, notes: Notes) -> bool:
+    def _knows(self, uses: list[Value], worked_on: list[list[Any]]) -> bool:
         """Whether launches work on no array of a device that something else than a launch made:
         a repetition would find there what was there when the plan was laid out."""
-        known = {id(root(array)) for array in leaves(self._arrays(call.args)) if is_array(array)}
+        known = {id(root(self._array(value))) for value in uses}
         return all(
-            type(leaf) is np.ndarray or self.allocations.owns(leaf) or id(root(leaf)) in known
-            for _, args in notes.launches
-            for leaf in leaves(args)
-            if is_array(leaf)
+            type(array) is np.ndarray or self.allocations.owns(array) or id(root(array)) in known
+            for arrays in worked_on
+            for array in arrays
         )
 
-    def _may_launch(self, call: Call) -> bool:
-        if self.decided is not None:
-            return call in self.decided
-        if call.changes or not getattr(call.function, "planned", False):
-            return False
-        return all(is_array(value.array) for value in (*call.uses(), *call.makes()))
 
-    def _write_whole(self, call: Call) -> None:
+def _are_whole(worked_on: list[list[Any]], varying: dict[int, Value]) -> bool:
+    """Whether no launch sees a mere part of an array that is another in each repetition."""
+    for arrays in worked_on if varying else ():
+        for array in arrays:
+            value = varying.get(id(root(array)))
+            if value is not None and not (array is value.array or _is_whole(array, value.array)):
+                return False
+    return True
+
+
+def _is_whole(part: Any, array: Any) -> bool:
+    """Whether ``part`` is all of ``array`` in another shape."""
+    contiguous = part.flags.c_contiguous and array.flags.c_contiguous
+    return contiguous and part.dtype == array.dtype and part.nbytes == array.nbytes
+
+
+def _makes(call: Call) -> list[Value]:
+    """The values that ``call`` makes, each once."""
+    return [v for v in dict.fromkeys(values_in((call.result,))) if v.call is call]
+
+
+def _last_uses(
+    trace: Trace, uses: dict[Call, list[Value]], makes: dict[Call, list[Value]]
+) -> dict[Call, list[Value]]:
+    """After which call each value is not needed any more; results and gradients always are."""
+    last: dict[Value, Call] = {}
+    for call in trace.calls:
+        for value in (*makes[call], *uses[call]):
+            last[value] = call
+    kept = {*trace.inputs, *values_in((trace.result,)), *(value for _, value in trace.gradients)}
+    done: dict[Call, list[Value]] = defaultdict(list)
+    for value, call in last.items():
+        if value not in kept:
+            done[call].append(value)
+    return done
+
+
+# --------------------------------------------------------------------------- the program
+
+
+class _Layout(_Bound):
+    """Writes the program of a schedule, step by step, over memory of its own.
+
+    Attributes
+    ----------
+    arguments : dict
+        The variable of each input of the trace.
+    launches : int
+        How many launches it has.
+    """
+
+    def __init__(self, trace: Trace, schedule: Schedule, given: dict[Value, Any]):
+        super().__init__(trace, Allocations(schedule.placement), given)
+        self.program = Program()
+        self.told: dict[str, Callable] = {}  # by name: what tells of itself when it is called
+        self.launches = 0
+        self.arguments = {value: self.program.argument(value) for value in trace.inputs}
+        for value in trace.inputs:
+            if device_of(value.array).type == "cuda":
+                self._settle(value)
+        for step in schedule.steps:
+            if step.how is _WHOLE:
+                self._write_whole(step)
+            elif step.how is _LAUNCHES:
+                self._write_launches(step)
+            else:
+                self.fix(step.call, self.run(step.call))
+            self._delete(self.program.release(step.last))
+        self._write_return()
+
+    def _write_launches(self, step: _Step) -> None:
+        result, notes = self.noted(step.call)
+        varying = self.varying(step.uses)
+        for function, args in notes.launches:
+            self._write_launch(function, args, varying)
+        self.fix(step.call, result)
+        self.launches += len(notes.launches)
+
+    def _write_launch(self, function: Callable, args: tuple, varying: dict[int, Value]) -> None:
+        def text(leaf: Any) -> str:
+            return self._array_text(leaf, varying)
+
+        texts = [self.program.text(arg, text, is_special_argument) for arg in args]
+        name = self.program.constant(function, name_of(function))
+        if not isinstance(function, Threaded):
+            self.told[name] = partial(launch, function)
+        arrays = [array for array in leaves(args) if is_array(array)]
+        on_gpu = any(device_of(array).type == "cuda" for array in arrays)
+        moving = varying and any(id(root(array)) in varying for array in arrays)
+        self.program.write(f"{name}({', '.join(texts)})", on_gpu and not moving)
+
+    def _array_text(self, leaf: Any, varying: dict[int, Value]) -> str:
+        """An argument of a launch."""
+        value = varying.get(id(root(leaf))) if varying and is_array(leaf) else None
+        if value is None:
+            return self.program.constant(leaf, "array" if is_array(leaf) else "option")
+        name = self.program.variables[value]
+        return name if leaf is value.array else f"{name}.reshape({leaf.shape})"
+
+    def _write_whole(self, step: _Step) -> None:
+        call = step.call
         given = [self._text(arg) for arg in call.args]
         given += [f"{key}={self._text(value)}" for key, value in call.options.items()]
         function = self.program.constant(call.function, call.name)
         self.told[function] = partial(change if call.changes else run, call.name, call.function)
         text = f"{function}({', '.join(given)})"
-        made = list(call.makes())
-        for value in made:
-            self._vary(value, call.name)
-        if made:
+        # what it makes takes the variables of what nobody needs any more
+        done = set(self.program.release(step.last))
+        done.difference_update(map(self.program.variable, step.makes))
+        if step.makes:
             text = f"{target(call.result, self.program.variables)} = {text}"
-        self._emit(text, leaves((self._arrays(call.args), self._arrays(call.options))))
-        for value in made:
-            if type(value.array) is np.ndarray and value.array.ndim == 0:  # NumPy returns scalars
+        self.program.write(text)
+        for value in step.makes:
+            if value.layout[0] == () and value.layout[-1].type == "cpu":  # NumPy returns scalars
                 name = self.program.variables[value]
-                self._emit(f"{name} = asarray({name})", ())
-        self.whole += 1
+                self.program.write(f"{name} = asarray({name})")
+        self._delete(sorted(done))
 
-    def _drop(self, values: Iterable[Value]) -> None:
+    def _delete(self, names: list[str]) -> None:
         """Let go of variables that no later call uses."""
-        names = [self.program.variables[v] for v in values if v in self.program.variables]
         if names:
-            self._emit(f"del {', '.join(names)}", ())
+            self.program.write(f"del {', '.join(names)}")
 
     def _write_return(self) -> None:
         results = [
             self._text(value) + (".copy()" if value in self.fixed else "")
-            for value in leaves(self.trace.result)
-            if is_value(value)
+            for value in values_in((self.trace.result,))
         ]
-        last = [value for _, value in self.trace.gradients if value is not None]
-        kept = [self.fixed[v] for v in (*leaves(self.trace.result), *last) if v in self.fixed]
-        gradients = [self._text(value) for value in last]
-        self._emit(f"return {tuple_text(results)}, {tuple_text(gradients)}", kept)
-
-    # ----------------------------------------------------------------- values
-
-    def _run(self, call: Call) -> Any:
-        return call.function(*self._arrays(call.args), **self._arrays(call.options))
-
-    def _arrays(self, structure: Any) -> Any:
-        """``structure`` with arrays for values: fixed ones, or those of the recorded run."""
-        return mapped(lambda v: self.fixed.get(v, v.array) if is_value(v) else v, structure)
-
-    def _fix(self, call: Call, result: Any) -> None:
-        for value, array in zip(leaves(call.result), leaves(result)):
-            if is_value(value) and value.call is call:
-                self.fixed[value] = array
-
-    def _vary(self, value: Value, word: str) -> None:
-        self.program.variable(value, word)
-        if is_array(value.array):
-            self.changing[id(root(value.array))] = value
+        gradients = [self._text(value) for _, value in self.trace.gradients if value is not None]
+        self.program.write(f"return {tuple_text(results)}, {tuple_text(gradients)}")
 
     def _settle(self, value: Value) -> None:
         """Have an input copied to fixed memory, from where a CUDA graph can read it."""
@@ -244,18 +457,6 @@ class _Layout:
         settled = self.program.constant(array, "settled")
         self.program.write(f"{self.program.constant(settle, 'settle')}({settled}, {name})")
         self.fixed[value] = array
-        del self.changing[id(root(value.array))]
-
-    # ----------------------------------------------------------------- text
-
-    def _emit(self, line: str, arrays: Iterable[Any], launch: bool = False) -> None:
-        """Write a line that works on ``arrays``."""
-        arrays = [array for array in leaves(tuple(arrays)) if is_array(array)]
-        for array in arrays:
-            self.lines_of[id(root(array))].append(len(self.program.lines))
-        on_gpu = any(device_of(array).type == "cuda" for array in arrays)
-        moving = any(id(root(array)) in self.changing for array in arrays)
-        self.program.write(line, launch and on_gpu and not moving)
 
     def _text(self, structure: Any) -> str:
         """An argument of a call as a whole."""
@@ -267,44 +468,3 @@ class _Layout:
         if leaf in self.program.variables:
             return self.program.variables[leaf]
         return self.program.constant(self.fixed[leaf], leaf.call.name if leaf.call else "held")
-
-    def _launch_text(self, function: Callable, args: tuple) -> str | None:
-        """A launch as a line; None if it sees a part of an array that is not always the same."""
-        if not all(map(self._reachable, leaves(args))):
-            return None
-        texts = [self.program.text(arg, self._array_text, is_special_argument) for arg in args]
-        name = self.program.constant(function, name_of(function))
-        if not isinstance(function, Threaded):
-            self.told[name] = partial(launch, function)
-        return f"{name}({', '.join(texts)})"
-
-    def _reachable(self, leaf: Any) -> bool:
-        value = self.changing.get(id(root(leaf))) if is_array(leaf) else None
-        return value is None or leaf is value.array or _is_whole(leaf, value.array)
-
-    def _array_text(self, leaf: Any) -> str:
-        value = self.changing.get(id(root(leaf))) if is_array(leaf) else None
-        if value is None:
-            return self.program.constant(leaf, "array" if is_array(leaf) else "option")
-        name = self.program.variables[value]
-        return name if leaf is value.array else f"{name}.reshape({leaf.shape})"
-
-
-def _is_whole(part: Any, array: Any) -> bool:
-    """Whether ``part`` is all of ``array`` in another shape."""
-    contiguous = part.flags.c_contiguous and array.flags.c_contiguous
-    return contiguous and part.dtype == array.dtype and part.nbytes == array.nbytes
-
-
-def _last_uses(trace: Trace) -> dict[Call, list[Value]]:
-    """After which call each value is not needed any more; results and gradients always are."""
-    last: dict[Value, Call] = {}
-    for call in trace.calls:
-        for value in (*call.makes(), *call.uses()):
-            last[value] = call
-    kept = {*trace.inputs, *leaves(trace.result), *(value for _, value in trace.gradients)}
-    done: dict[Call, list[Value]] = defaultdict(list)
-    for value, call in last.items():
-        if value not in kept:
-            done[call].append(value)
-    return done

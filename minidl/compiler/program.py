@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ class Program:
         What the names in it stand for.
     variables : dict
         The name of each value that is another array in each repetition.
+    free : list of str
+        The names that no value has any more.
     """
 
     def __init__(self) -> None:
@@ -38,20 +42,33 @@ class Program:
         self.repeatable: list[bool] = []
         self.constants: dict[str, Any] = {"asarray": np.asarray, "CudaGraph": CudaGraph}
         self.variables: dict[Value, str] = {}
+        self.free: list[str] = []
         self.names: dict[int, str] = {}
         self.numbers = itertools.count()
 
-    def variable(self, value: Value, word: str) -> str:
-        """A new variable for ``value``."""
-        self.variables[value] = f"{_word(word)}_{next(self.numbers)}"
+    def argument(self, value: Value) -> str:
+        """A new argument of the function, ``value``."""
+        self.variables[value] = f"input_{next(self.numbers)}"
         return self.variables[value]
+
+    def variable(self, value: Value) -> str:
+        """A variable for ``value``: one that has become free, or a new one."""
+        name = self.free.pop() if self.free else f"x_{next(self.numbers)}"
+        self.variables[value] = name
+        return name
+
+    def release(self, values: Iterable[Value]) -> list[str]:
+        """Free the variables of ``values``, those that have one; their names."""
+        names = [self.variables.pop(value) for value in values if value in self.variables]
+        self.free += names
+        return names
 
     def constant(self, thing: Any, word: str) -> str:
         """A literal, or the name of ``thing``."""
         if type(thing) in _LITERALS:
             return repr(thing)
         if id(thing) not in self.names:
-            self.names[id(thing)] = f"{_word(word)}{next(self.numbers)}"
+            self.names[id(thing)] = f"{_word(word)}_{next(self.numbers)}"
             self.constants[self.names[id(thing)]] = thing
         return self.names[id(thing)]
 
@@ -89,10 +106,10 @@ class Program:
             body += run
         return "\n".join([*parts, _function(name, arguments, body)])
 
-    def compiled(self, name: str, source: str, others: dict[str, Any]) -> Callable:
-        """The function ``name`` that ``source`` defines, with ``others`` for some constants."""
+    def compiled(self, name: str, code: CodeType, others: dict[str, Any]) -> Callable:
+        """The function ``name`` that ``code`` defines, with ``others`` for some constants."""
         space = {**self.constants, **others}
-        exec(compile(source, "<a plan of minidl>", "exec"), space)
+        exec(code, space)
         return space[name]
 
 
@@ -128,5 +145,6 @@ def name_of(function: Callable) -> str:
     return getattr(function, "__name__", None) or type(function).__name__
 
 
+@functools.lru_cache
 def _word(text: str) -> str:
     return re.sub(r"\W+", "_", text).strip("_") or "x"

@@ -1,32 +1,54 @@
-"""The compiled step: which recording serves a call, and what to do when none does."""
+"""The compiled step: which plan serves a call, and what to do when none does."""
 
 from __future__ import annotations
 
 import functools
+import math
 import threading
-from collections import OrderedDict
+import time
+import types
+import warnings
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from sys import getrefcount
 from typing import Any
 
-from minidl.autograd import TensorBase, is_grad_enabled, observed_by, wrap
+from minidl.autograd import TensorBase, wrap
 from minidl.autograd.mode import mode
-from minidl.backend import get_default_device, get_default_dtype
 from minidl.compiler.errors import CaptureError
-from minidl.compiler.guards import Guards, Witness, guards_of
-from minidl.compiler.match import difference
+from minidl.compiler.inputs import Arguments, with_leaves
+from minidl.compiler.match import Signature, difference
 from minidl.compiler.plan import Plan
-from minidl.compiler.recorder import Recorder
-from minidl.compiler.structure import leaves, mapped
+from minidl.compiler.recorder import InputLeaf
+from minidl.compiler.report import Report
+from minidl.compiler.structure import closed, filled, is_dataclass, leaves, mapped, opened
+from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Trace, Value
-from minidl.kernels import active_sets
-from minidl.random import current_generator
+from minidl.compiler.watch.guards import Guard, Guards, same
+from minidl.compiler.watch.watch import Reader, Watch
+from minidl.compiler.watch.writes import Kept
 
 _MOST_PLANS = 16
-_PATIENCE = 3  # runs that differ from the one before until it is an error
+_MOST_PENDING = 4  # runs of one key that wait for another that agrees
+_PATIENCE = 3  # runs that differ from the one before, with nothing seen to change, until an error
+_MOST_MISSES = 32  # recorded calls without a replay until the step runs uncaptured
+_RETRY = 64  # calls that then run as they are until one is recorded again
+_SHARE = 0.01  # of the time that audits may take
 
 
 class CompiledStep:
     """What `minidl.compile` returns; called like the function that it was made of.
+
+    Parameters
+    ----------
+    function : callable
+        The step.
+    audit : int, optional
+        Audit a plan after this many replays, each time; 0 never. By default after 1, 2, 4, 8 ...
+        replays, until audits take 1 % of the time, and then as often as that allows.
+    refuse : callable, optional
+        Given the reason when a call cannot be captured, which then runs as it is. Without it
+        that is a `CaptureError`.
 
     Attributes
     ----------
@@ -34,92 +56,235 @@ class CompiledStep:
         How many plans it has made.
     """
 
-    def __init__(self, function: Callable):
+    def __init__(
+        self,
+        function: Callable,
+        audit: int | None = None,
+        refuse: Callable[[str], None] | None = None,
+    ):
         functools.update_wrapper(self, function, updated=())
         self.function = function
+        self.refuse = refuse
+        self.audit = audit
         self.captures = 0
-        self._plans: OrderedDict[Any, list[_Recording]] = OrderedDict()
-        self._pending: dict[Any, _Pending] = {}
+        self.history = Report()
         self._lock = threading.RLock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._plans: OrderedDict[Any, list[_Recording]] = OrderedDict()
+        self._pending: dict[Any, list[_Pending]] = {}
+        self._dynamic: set[tuple] = set()
+        self._dynamic_args: dict[int, type] = {}
+        self._changes: Counter = Counter()
+        self._last: dict[tuple, Any] = {}
+        self._box: list[Any] = []  # the leaves of the arguments, where plans find numbers
+        self._misses = 0
+        self._refused: set[Any] = set()  # keys of calls that cannot be captured
+
+    @property
+    def __compiled_function__(self) -> Callable:
+        return self.function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if mode.observer is not None and mode.observer.recording:  # as a part of another step
             return self.function(*args, **kwargs)
         with self._lock:
-            tensors, key = _described(args, kwargs)
-            for recording in self._plans.get(key, ()):
+            given = Arguments(args, kwargs, self._dynamic_args)
+            if self._dynamic_args:
+                self._box[:] = given.leaves
+            for recording in self._plans.get(given.key, ()):
                 if recording.holds():
-                    return recording.repeat(tensors)
-            return self._record(tensors, key, args, kwargs)
+                    if recording.audits.due():
+                        return self._audited(recording, given, args, kwargs)
+                    self._misses = 0
+                    return recording.repeat(given.tensors)
+            return self._missed(given, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
 
     def reset(self) -> None:
-        """Forget all plans and their memory; the next calls capture anew."""
+        """Forget all plans and their memory; the next calls capture again."""
         with self._lock:
-            self._plans.clear()
-            self._pending.clear()
+            self._forget()
 
     def code(self) -> str:
         """The programs of all plans, as Python."""
         texts = (plan.plan.source for plans in self._plans.values() for plan in plans)
         return "\n".join(texts)
 
+    def report(self) -> str:
+        """Captures with their reasons, and what each plan costs before a replay, as a table."""
+        with self._lock:
+            plans = [recording for plans in self._plans.values() for recording in plans]
+            return self.history.text(self, plans)
+
     def __getattr__(self, name: str) -> Any:
+        if "function" not in self.__dict__:
+            raise AttributeError(name)
         return getattr(self.__dict__["function"], name)
+
+    def __reduce__(self) -> tuple:
+        return CompiledStep, (self.function, self.audit)
 
     def __repr__(self) -> str:
         return f"minidl.compile({self.function!r})"
 
     # ----------------------------------------------------------------- recording
 
-    def _record(self, tensors: list, key: Any, args: tuple, kwargs: dict) -> Any:
+    def _missed(self, given: Arguments, args: tuple, kwargs: dict) -> Any:
+        """A call that no plan serves: recorded, or run as it is if nothing ever settles."""
+        if given.key in self._refused:
+            return self.function(*args, **kwargs)
+        self._misses += 1
+        reason = self._reason(given)
+        if self._misses > _MOST_MISSES and self._misses % _RETRY:
+            if self._misses == _MOST_MISSES + 1:
+                warnings.warn(
+                    f"{self.__name_or_type()} was recorded {_MOST_MISSES} times in a row and never "
+                    f"replayed, since what it reads keeps changing ({reason}). It now runs without "
+                    "being compiled, as fast as it is. Pass what changes as a tensor",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            return self.function(*args, **kwargs)
+        given = self._relaxed(given, args, kwargs)
+        return self._record(given, args, kwargs, reason)
+
+    def __name_or_type(self) -> str:
+        return getattr(self.function, "__qualname__", type(self.function).__name__)
+
+    def _reason(self, given: Arguments) -> str:
+        """Why no plan serves a call; what keeps changing is made an input of the next capture."""
+        known = [recording.guards for recording in self._plans.get(given.key, ())]
+        known += [pending.guards for pending in self._pending.get(given.key, ())]
+        reason = "these arguments are new" if not known else ""
+        for guards in known:
+            for guard in guards.failed():
+                reason = reason or guards.change(guard)
+                self._count_change(guard, guards.now(guard))
+        return reason
+
+    def _count_change(self, guard: Guard, now: Any) -> None:
+        """Note that a number or a tensor that is read has changed."""
+        before = guard.value
+        if type(before) is not type(now) or self.refuse is not None:
+            return
+        memory = guard.key[0] == "tensor" and guard.key[2] == "array"
+        if same(now, self._last.get(guard.key, before)):
+            return  # counted before
+        self._last[guard.key] = now
+        if type(before) in (int, float) or isinstance(before, TensorBase) or memory:
+            self._changes[guard.key] += 1
+            if self._changes[guard.key] >= 2:
+                self._dynamic.add(guard.key)
+
+    def _relaxed(self, given: Arguments, args: tuple, kwargs: dict) -> Arguments:
+        """The arguments with numbers that were different in each call as inputs."""
+        if self.refuse is not None:  # a run that goes on unwatched knows plain numbers only
+            return given
+        numbers = [(i, leaf) for i, leaf in enumerate(given.leaves) if type(leaf) in (int, float)]
+        changed = False
+        for i, leaf in numbers:
+            if i in self._dynamic_args:
+                continue
+            seen = self._seen_numbers.setdefault((i, type(leaf)), set())
+            seen.add(leaf)
+            if len(seen) > 2:
+                self._dynamic_args[i] = type(leaf)
+                changed = True
+        if not changed:
+            return given
+        self._box[:] = given.leaves
+        return Arguments(args, kwargs, self._dynamic_args)
+
+    @functools.cached_property
+    def _seen_numbers(self) -> dict[tuple, set]:
+        return {}
+
+    def _record(self, given: Arguments, args: tuple, kwargs: dict, reason: str) -> Any:
         """Run as it is, and make a plan if the run before it was the same."""
-        self._complain(key)
-        pending = self._pending.pop(key, None)
-        if pending is not None and pending.guards.changed() is not None:
-            pending = None
-        result, run = _run(self.function, tensors, args, kwargs)
+        waiting = self._pending.get(given.key, [])
+        dynamic = frozenset(self._dynamic)
+        pending = next((r for r in waiting if r.dynamic == dynamic and r.guards.holds()), None)
+        if pending is not None:
+            waiting.remove(pending)
+        result, run = self._run(given, args, kwargs, dynamic)
+        if run is None:
+            return result
         if pending is None:
-            self._wait(run, key)
+            self._wait(run, given.key)
+            return result
+        found = difference(pending.signature, run.signature)
+        if found is None:
+            self._keep(_Recording(run, self), given.key, reason)
+        elif pending.attempts + 1 >= _PATIENCE:
+            raise CaptureError(
+                f"{found}. No two runs of the step computed the same, though nothing that it "
+                "reads has changed"
+            )
         else:
-            self._compare(pending, run, key)
+            run.attempts = pending.attempts + 1
+            self._wait(run, given.key)
         return result
 
-    def _complain(self, key: Any) -> None:
-        """CaptureError if a variable of the program, and no module, is what has changed."""
-        known = [recording.guards for recording in self._plans.get(key, ())]
-        known += [self._pending[key].guards] if key in self._pending else []
-        for guards in known:
-            guard = guards.changed()
-            if guard is not None and not guard.soft:
-                raise CaptureError(
-                    f"{guard.change()} since the step was captured. Pass it to the step as an "
-                    "argument (a number that changes often as a tensor), or call reset()"
-                )
+    def _run(
+        self, given: Arguments, args: tuple, kwargs: dict, dynamic: frozenset[tuple]
+    ) -> tuple[Any, _Pending | None]:
+        """Run the step watched: its result, and the run unless it cannot be captured."""
+        start = time.perf_counter()
+        watch = Watch(given.tensors, given.objects, dynamic, lenient=self.refuse is not None)
+        for container in given.containers:
+            watch.make_inside(container)
+        if self._dynamic_args:
+            args, kwargs = with_leaves((args, kwargs), functools.partial(self._as_input, watch))
+        result = watch.run(self.function, args, kwargs)
+        try:
+            self._check_arguments(given, args, kwargs)
+            trace = watch.finish(result)
+        except CaptureError as error:
+            if self.refuse is None:
+                raise
+            self._refused.add(given.key)
+            self.refuse(str(error))
+            return result, None
+        finally:
+            watch.close()
+        result = closed(mapped(_detached, opened(result) if _has_dataclass(result) else result))
+        return result, _Pending(trace, watch.guards, dynamic, time.perf_counter() - start)
 
-    def _compare(self, before: _Pending, run: _Pending, key: Any) -> None:
-        guard = before.guards.changed()
-        if guard is not None and not guard.soft:
+    def _check_arguments(self, given: Arguments, args: tuple, kwargs: dict) -> None:
+        """CaptureError if the step has changed a container among its arguments."""
+        again = Arguments(args, kwargs, dict.fromkeys(self._dynamic_args, Number))
+        if len(again.leaves) != len(given.leaves) or any(
+            a is not b and type(a) is not Number for a, b in zip(again.leaves, given.leaves)
+        ):
             raise CaptureError(
-                f"{guard.change()} by the step itself, and a repetition would not change it: "
-                "return what is to be kept, and keep it outside the step"
+                f"{self.__name_or_type()} changes a container that it was given, which a replay "
+                "would not: return what is new"
             )
-        found = difference(before.trace, run.trace)
-        if found is None:
-            self._keep(_Recording(before.trace, run), key)
-            run.trace.forget()  # now, and not when a collector finds its cycles
-        elif before.attempts + 1 >= _PATIENCE:
-            raise CaptureError(f"{found}. No two runs of the step computed the same")
-        else:
-            run.attempts = before.attempts + 1
-            self._wait(run, key)
+
+    def _as_input(self, watch: Watch, position: int, leaf: Any) -> Any:
+        if self._dynamic_args.get(position) is not type(leaf):
+            return leaf
+        reader = Reader(("argument", position, ""), self._box, position)
+        call = watch.recorder.note(f"argument {position}", reader, (), {})
+        call.result = value = Value(leaf, call)
+        return Number(watch, leaf, f"{watch.guards.constant(reader)}()", value)
 
     def _wait(self, run: _Pending, key: Any) -> None:
         """Keep a run for the next one to be compared with, but not its arrays."""
         run.trace.forget()
-        self._pending[key] = run
+        waiting = self._pending.setdefault(key, [])
+        waiting.insert(0, run)
+        del waiting[_MOST_PENDING:]
+        while len(self._pending) > _MOST_PLANS:
+            self._pending.pop(next(iter(self._pending)))
 
-    def _keep(self, recording: _Recording, key: Any) -> None:
+    def _keep(self, recording: _Recording, key: Any, reason: str) -> None:
         self.captures += 1
+        self.history.captured(reason)
         self._plans.setdefault(key, []).insert(0, recording)
         self._plans.move_to_end(key)
         while sum(map(len, self._plans.values())) > _MOST_PLANS:
@@ -128,141 +293,184 @@ class CompiledStep:
             if not self._plans[oldest]:
                 del self._plans[oldest]
 
+    # ----------------------------------------------------------------- audits
+
+    def _audited(self, recording: _Recording, given: Arguments, args: tuple, kwargs: dict) -> Any:
+        """A call that is run as it is and compared with the plan that would have served it."""
+        result, run = self._run(given, args, kwargs, recording.dynamic)
+        if run is None:
+            return result
+        found = difference(recording.signature, run.signature)
+        run.trace.forget()
+        if found is not None:
+            self._plans.pop(given.key, None)
+            audits = recording.audits
+            raise CaptureError(
+                f"{found}: an audit of the compiled step {self.__name_or_type()} found that its "
+                "plan no longer does what the step does, though no guard has failed. Replays up "
+                f"to number {audits.last_right} were right; {audits.replays - audits.last_right} "
+                "after it may be wrong. Please report the step; compile(..., audit=1) shows the "
+                "first call that differs"
+            )
+        recording.audits.passed(run.seconds)
+        return result
+
+
+class Audits:
+    """When a plan is audited, and what came of it."""
+
+    def __init__(self, interval: int | None):
+        self.fixed = interval
+        self.interval = 1 if interval is None else interval
+        self.left = self.interval if interval is None or interval else math.inf
+        self.replays = self.last_right = self.count = 0
+        self.since = time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether the next call is an audit; otherwise it is counted as a replay."""
+        if self.left <= 0 or self.fixed == 1:
+            return True
+        self.left -= 1
+        self.replays += 1
+        return False
+
+    def passed(self, seconds: float) -> None:
+        """Note an audit that found the plan right, and plan the next one."""
+        now = time.perf_counter()
+        self.count += 1
+        self.last_right = self.replays
+        if self.fixed is None:
+            each = max((now - self.since - seconds) / self.interval, 1e-9)
+            paid = math.ceil(seconds / _SHARE / each)
+            self.interval = max(1, min(2 * self.interval, paid))
+        self.left = self.interval
+        self.since = now
+
 
 class _Pending:
     """A recorded run, and what it depended on."""
 
-    def __init__(self, trace: Trace, guards: Guards):
-        self.trace = trace
-        self.guards = guards
+    def __init__(self, trace: Trace, guards: Guards, dynamic: frozenset[tuple], seconds: float):
+        self.trace, self.guards, self.dynamic, self.seconds = trace, guards, dynamic, seconds
+        self.signature = Signature(trace)
         self.attempts = 0
 
 
-def _run(function: Callable, tensors: list, args: tuple, kwargs: dict) -> tuple[Any, _Pending]:
-    for i, tensor in enumerate(tensors):
-        if tensor.place is not None:
-            raise CaptureError(
-                f"argument {i} of {_name(function)} requires a gradient, and a repeated step has "
-                "no graph that could lead to it: pass detach() of it"
-            )
-    recorder, witness = Recorder(tensors), Witness()
-    with observed_by(recorder), witness:
-        result = function(*args, **kwargs)
-    trace = recorder.finish(result)
-    return mapped(_detached, result), _Pending(trace, guards_of(witness))
-
-
-def _name(function: Callable) -> str:
-    return getattr(function, "__name__", type(function).__name__)
-
-
 def _detached(leaf: Any) -> Any:
+    if type(leaf) is Number:
+        return leaf.value
     if isinstance(leaf, TensorBase) and not leaf.is_leaf:
         return leaf.detach()
     return leaf
 
 
-class _Recording:
-    """A plan, what must hold for it to be repeated, and what a repetition leaves behind."""
+def _has_dataclass(result: Any) -> bool:
+    return any(is_dataclass(leaf) for leaf in leaves(result))
 
-    def __init__(self, first: Trace, run: _Pending):
+
+class _Recording:
+    """A plan, what must hold for it to be replayed, and what a replay leaves behind."""
+
+    def __init__(self, run: _Pending, step: CompiledStep):
         trace = run.trace
-        self.guards = run.guards
+        self.guards: Guards = run.guards
+        self.signature = run.signature
+        self.seconds, self.dynamic = run.seconds, run.dynamic
+        self.audits = Audits(step.audit)
         self.plan = Plan(trace)
-        self.held = [(t, value.array) for value in trace.held for t in value.tensors]
-        self.added = trace.added
-        # leaves that had no gradient before either run may not have one before a repetition
-        before = set(map(id, first.unset))
-        self.unset = [leaf for leaf in trace.unset if id(leaf) in before]
         self.versions = trace.versions
+        self.changed_inputs = trace.changed_inputs
+        self.accumulated = trace.accumulated
+        inputs = {value: i for i, value in enumerate(trace.inputs)}
         self.gradients = [
             (leaf, None if value is None else wrap(value.array)) for leaf, value in trace.gradients
         ]
-        # not the trace's values, behind which are all arrays of the run
-        self.result = mapped(_slot, trace.result)
-
-    def holds(self) -> bool:
-        """Whether all is as it was when the step was recorded."""
-        for tensor, array in self.held:
-            if tensor.array is not array:
-                return False
-        for leaf in self.unset:
-            if leaf.grad is not None:
-                return False
-        for leaf, gradient in self.added:
-            if leaf.grad is not gradient:
-                return False
-        return self.guards.changed() is None
+        slots: dict[Value, _Slot] = {}
+        self.result = mapped(lambda leaf: _slot(leaf, slots, inputs), trace.result)
+        self.has_records = any(is_record(part) for part in _parts(self.result))
+        trace.forget()
+        self.holds = self.guards.holds
 
     def repeat(self, tensors: list) -> Any:
         """The step once more, on these tensors."""
         replay = self.plan.replay if mode.observer is None else self.plan.observed
         arrays, gradients = replay(*[tensor.array for tensor in tensors])
         computed = iter(gradients)
-        for leaf, gradient in self.gradients:
+        for i, (leaf, gradient) in enumerate(self.gradients):
+            if type(leaf) is InputLeaf:
+                given_leaf = tensors[leaf.position]
+                given_leaf.grad = None if gradient is None else wrap(next(computed).copy())
+                continue
             if gradient is not None:
+                if getrefcount(gradient) > 3 + (leaf.grad is gradient):
+                    gradient = self._replaced(i, leaf, gradient)
                 gradient.array = next(computed)
             leaf.grad = gradient
         for version in self.versions:
             version[0] += 1
+        if self.accumulated or self.changed_inputs:
+            self._count_changes(tensors)
         given = iter(arrays)
-        return mapped(lambda leaf: _returned(leaf, given), self.result)
+        made: dict[_Slot, Any] = {}
+        result = filled(lambda leaf: _returned(leaf, given, made, tensors), self.result)
+        return closed(result) if self.has_records else result
+
+    def _replaced(self, i: int, leaf: Any, gradient: Any) -> Any:
+        """A new gradient: someone keeps the old one, which gets memory of its own."""
+        gradient.array = gradient.array.copy()
+        fresh = wrap(gradient.array)
+        self.gradients[i] = (leaf, fresh)
+        return fresh
+
+    def _count_changes(self, tensors: list) -> None:
+        for leaf in self.accumulated:
+            leaf.grad.version[0] += 1
+        for i in self.changed_inputs:
+            tensors[i].version[0] += 1
 
 
 class _Slot:
-    """The place of a tensor in a result: one from before the run, or one that is made anew."""
+    """A tensor in a result: one from before the run, an argument, or one that is made."""
 
-    def __init__(self, tensor: Any):
-        self.tensor = tensor
+    __slots__ = ("is_number", "position", "tensor")
+
+    def __init__(self, value: Value, position: int | None):
+        self.tensor = next(iter(value.tensors), None)
+        self.position = position
+        self.is_number = len(value.layout) == 1
 
 
-def _slot(leaf: Any) -> Any:
-    return _Slot(next(iter(leaf.tensors), None)) if isinstance(leaf, Value) else leaf
-
-
-def _returned(leaf: Any, arrays: Iterator) -> Any:
-    if not isinstance(leaf, _Slot):
+def _slot(leaf: Any, slots: dict[Value, _Slot], inputs: dict[Value, int]) -> Any:
+    if not isinstance(leaf, Value):
         return leaf
+    if leaf not in slots:
+        slots[leaf] = _Slot(leaf, inputs.get(leaf))
+    return slots[leaf]
+
+
+def _returned(leaf: Any, arrays: Iterator, made: dict[_Slot, Any], tensors: list) -> Any:
+    if type(leaf) is not _Slot:
+        return leaf.value if type(leaf) is Kept else leaf
     array = next(arrays)
-    return wrap(array) if leaf.tensor is None else leaf.tensor
+    if leaf in made:
+        return made[leaf]
+    if leaf.is_number:
+        result = array
+    elif leaf.position is not None:
+        result = tensors[leaf.position]
+    else:
+        result = wrap(array) if leaf.tensor is None else leaf.tensor
+    made[leaf] = result
+    return result
 
 
-# --------------------------------------------------------------------------- arguments
+def is_record(part: Any) -> bool:
+    """Whether a part of a result is an instance of a dataclass, taken apart."""
+    return type(part).__name__ == "Record"
 
 
-def _described(args: tuple, kwargs: dict) -> tuple[list, Any]:
-    """The tensors among the arguments, and a key of all else that decides on the plan."""
-    tensors: list = []
-    key: list = []
-    for leaf in leaves((args, kwargs)) if kwargs or _nested(args) else args:
-        if isinstance(leaf, TensorBase):
-            tensors.append(leaf)
-            array = leaf.array
-            key.append((array.shape, array.dtype.char, array.strides, type(array)))
-        else:
-            key.append((leaf.__class__, leaf))
-    if len(tensors) > 1:
-        places = {id(tensor.array): i for i, tensor in enumerate(tensors)}
-        if len(places) < len(tensors):
-            key.append(tuple(places[id(tensor.array)] for tensor in tensors))
-    context = (
-        is_grad_enabled(),
-        id(current_generator()),
-        get_default_dtype(),
-        get_default_device(),
-        active_sets(),
-        tuple(kwargs),
-    )
-    key = (*key, context)
-    try:
-        hash(key)
-    except TypeError:
-        raise CaptureError(
-            "the arguments of a compiled step are tensors, numbers, strings and tuples, lists or "
-            "dictionaries of these: " + ", ".join(type(leaf).__name__ for leaf in args)
-        ) from None
-    return tensors, key
-
-
-def _nested(args: tuple) -> bool:
-    return any(isinstance(arg, tuple | list | dict) for arg in args)
+def _parts(structure: Any) -> Iterator[Any]:
+    yield structure
+    if isinstance(structure, tuple | list | dict):
+        for part in structure.values() if isinstance(structure, dict) else structure:
+            yield from _parts(part)

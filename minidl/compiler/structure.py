@@ -1,10 +1,15 @@
-"""Nested tuples, lists and dictionaries: what operators take and return."""
+"""Nested tuples, lists and dictionaries: what steps and operators take and return.
+
+Dataclasses are opened only where a step is called and where it returns (`opened`, `closed`).
+"""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def mapped(function: Callable, structure: Any) -> Any:
@@ -16,13 +21,41 @@ def mapped(function: Callable, structure: Any) -> Any:
         return function(structure)
     old = list(structure.values() if isinstance(structure, dict) else structure)
     new = [mapped(function, part) for part in old]
-    if all(map(operator.is_, old, new)):
+    return structure if all(map(operator.is_, old, new)) else rebuilt(structure, new)
+
+
+def filled(function: Callable, structure: Any) -> Any:
+    """`mapped` with lists and dictionaries that are new each time."""
+    if not isinstance(structure, tuple | list | dict):
+        return function(structure)
+    old = list(structure.values() if isinstance(structure, dict) else structure)
+    new = [filled(function, part) for part in old]
+    if type(structure) is tuple and all(map(operator.is_, old, new)):
         return structure
+    return rebuilt(structure, new)
+
+
+def copied(structure: Any) -> Any:
+    """Copy the lists and dictionaries of ``structure``, which may change later."""
+    if not isinstance(structure, tuple | list | dict):
+        return structure
+    old = list(structure.values() if isinstance(structure, dict) else structure)
+    new = list(map(copied, old))
+    unchanged = type(structure) is tuple and all(map(operator.is_, old, new))
+    return structure if unchanged else rebuilt(structure, new)
+
+
+def rebuilt(structure: Any, parts: list) -> Any:
+    """A structure of the same kind with other parts."""
+    kind = type(structure)
     if isinstance(structure, dict):
-        return dict(zip(structure, new))
-    if hasattr(structure, "_fields"):
-        return type(structure)(*new)
-    return type(structure)(new)
+        if kind is dict:
+            return dict(zip(structure, parts))
+        twin = copy.copy(structure)  # of an OrderedDict or a class of the user's all else stays
+        for key, part in zip(structure, parts):
+            dict.__setitem__(twin, key, part)
+        return twin
+    return kind(*parts) if hasattr(structure, "_fields") else kind(parts)
 
 
 def leaves(structure: Any) -> Iterator[Any]:
@@ -35,3 +68,41 @@ def leaves(structure: Any) -> Iterator[Any]:
             yield from leaves(part)
     else:
         yield structure
+
+
+class Record(NamedTuple):
+    """An instance of a dataclass, taken apart."""
+
+    kind: type
+    parts: dict[str, Any]
+
+
+def is_dataclass(value: Any) -> bool:
+    """Whether a value is an instance of a dataclass."""
+    return hasattr(type(value), "__dataclass_fields__")
+
+
+def opened(structure: Any) -> Any:
+    """``structure`` with a `Record` for each instance of a dataclass."""
+    return mapped(_opened, structure)
+
+
+def _opened(leaf: Any) -> Any:
+    if not is_dataclass(leaf):
+        return leaf
+    names = vars(leaf) if hasattr(leaf, "__dict__") else (f.name for f in dataclasses.fields(leaf))
+    return Record(type(leaf), {name: opened(getattr(leaf, name)) for name in names})
+
+
+def closed(structure: Any) -> Any:
+    """``structure`` with an instance of a dataclass for each `Record`: undoes `opened`."""
+    if not isinstance(structure, tuple | list | dict):
+        return structure
+    if type(structure) is Record:
+        instance = object.__new__(structure.kind)
+        for name, part in structure.parts.items():
+            object.__setattr__(instance, name, closed(part))  # a frozen one has no other way
+        return instance
+    old = list(structure.values() if isinstance(structure, dict) else structure)
+    new = list(map(closed, old))
+    return structure if all(map(operator.is_, old, new)) else rebuilt(structure, new)

@@ -114,14 +114,16 @@ class Trace:
         Memory that was there before and that the run used: parameters, buffers.
     result : structure
         What the step returned, with values in the place of tensors.
-    gradients : list of (Tensor, Value or None)
+    gradients : list of (Tensor or InputLeaf, Value or None)
         The leaves whose gradient the run set, and what to.
-    unset : list of Tensor
-        Those of them that had no gradient when the run began.
-    added : list of (Tensor, Tensor)
-        Leaves whose gradient from before the run was used, and that gradient.
+    prior : list of Tensor
+        Leaves whose gradient from before the run was computed with.
+    accumulated : list of Tensor
+        Those of them whose gradient is still that very tensor, with more added to it.
     versions : list
         The version counters of tensors from before that the run changed.
+    changed_inputs : list of int
+        The positions of inputs that the run changed in place.
     """
 
     inputs: list[Value]
@@ -129,9 +131,10 @@ class Trace:
     held: list[Value] = field(default_factory=list)
     result: Any = None
     gradients: list[tuple[Any, Value | None]] = field(default_factory=list)
-    unset: list[Any] = field(default_factory=list)
-    added: list[tuple[Any, Any]] = field(default_factory=list)
+    prior: list[Any] = field(default_factory=list)
+    accumulated: list[Any] = field(default_factory=list)
     versions: list[list[int]] = field(default_factory=list)
+    changed_inputs: list[int] = field(default_factory=list)
 
     def forget(self) -> None:
         """Free the arrays of the run."""

@@ -7,13 +7,14 @@ the same in both is a constant. One that is a multiple of the batch's size in bo
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minidl.autograd import no_grad, observed_by
+from minidl.autograd import TensorBase, no_grad, observed_by
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.recorder import Recorder
@@ -76,13 +77,26 @@ def _longer(tensor: Tensor) -> Tensor:
 
 def _run(model: Module, example: Sequence[Tensor]) -> Trace:
     inputs = [tensor.detach() for tensor in example]
-    recorder = Recorder(inputs)
+    recorder = Recorder(inputs, outside=_tensors())
     try:
         with no_grad(), observed_by(recorder):
             result = model(*inputs)
         return recorder.finish(result)
     except CaptureError as error:
         raise OnnxError(f"the model cannot be recorded: {error}") from error
+
+
+def _tensors() -> list[Tensor]:
+    """All tensors that there are: memory of any other is host data made inside the model."""
+    kinds = _kinds(TensorBase)
+    # a class is known to its objects: to ask for those who refer to it is faster than to ask all
+    found = [t for t in gc.get_referrers(*kinds) if type(t) in kinds]
+    return [t for t in found if hasattr(t, "array") and hasattr(t, "place")]
+
+
+def _kinds(cls: type) -> set[type]:
+    """A class and all that inherit from it."""
+    return {cls}.union(*map(_kinds, cls.__subclasses__()))
 
 
 class _Merger:

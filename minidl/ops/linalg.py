@@ -7,7 +7,7 @@ from typing import Any
 
 from minidl import kernels
 from minidl.autograd import TensorBase, op, quiet
-from minidl.kernels.launch import planned
+from minidl.kernels.launch import contiguous, planned
 from minidl.ops.reduce import sum
 from minidl.ops.shape import reshape, transpose, unsqueeze
 
@@ -125,7 +125,9 @@ def _(g, _y, input, weight, _bias, wanted):
 
 def _as_rows(x: Any) -> Any:
     """All but the last dimension of an array as one."""
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if x.ndim == 2:
+        return x
+    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def mT(input: Any) -> Any:

@@ -7,7 +7,7 @@ computation, which `minidl.profiler.events` reads when the profile has ended.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -118,6 +118,17 @@ class Watcher(Observer):
     def read(self, tensor: Any, how: str) -> None:
         if self.inner is not None:
             self.inner.read(tensor, how)
+
+    def invoke(self, function: Callable, args: tuple) -> Any:
+        return function(*args) if self.inner is None else self.inner.invoke(function, args)
+
+    def takes(self, values: Iterable) -> None:
+        if self.inner is not None:
+            self.inner.takes(values)
+
+    def accumulates(self, tensor: Any) -> None:
+        if self.inner is not None:
+            self.inner.accumulates(tensor)
 
     def _timed(self, kind: str, name: str, function: Callable, args: tuple, given: Any) -> Any:
         mark = self.begin(kind, name, given)

@@ -1,13 +1,17 @@
-"""Where CIFAR-10 is found, and what stands in for it where it cannot be had."""
+"""Where CIFAR-10 is found, what stands in for it, and on which device it is kept."""
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
 
+from minidl import cuda
+from minidl.backend import Device
 from minidl.recipes.recipe import Recipe
 from minidl.utils.data import Dataset, Subset
+from minidl.utils.data.dataset import fetches_batches
 from minidl.vision import datasets, transforms
 
 
@@ -68,3 +72,22 @@ def limited(dataset: Dataset, count: int | None) -> Dataset:
     if not 1 <= count <= len(dataset):
         raise DataError(f"a limit of {count} pictures: the data set has 1 to {len(dataset)}")
     return Subset(dataset, range(count))
+
+
+def on_device(dataset: Dataset, place: Device) -> Dataset:
+    """Keep the images in the memory of ``place``: a copy of the data set; itself if it cannot be.
+
+    It can be on a GPU and in the emulator if the images lie in memory, if all transforms apply to
+    whole batches, and if half of the device's free memory is enough: the network needs some too.
+    """
+    if type(dataset) is Subset:
+        whole = on_device(dataset.dataset, place)
+        return dataset if whole is dataset.dataset else Subset(whole, dataset.indices)
+    in_memory = isinstance(dataset, datasets.MemoryPictures) and fetches_batches(dataset)
+    if place.type == "cpu" or not in_memory or not _fits(dataset.data.nbytes, place):
+        return dataset
+    return copy.copy(dataset).to(place)
+
+
+def _fits(size: int, place: Device) -> bool:
+    return place.type == "emulator" or 2 * size <= cuda.mem_get_info(place)[0]

@@ -14,15 +14,16 @@ def confusion_of(
     batches: Iterable[tuple[minidl.Tensor, minidl.Tensor]],
     classes: int,
 ) -> np.ndarray:
-    """How often a picture of class i is taken for class j: int64 (classes, classes).
+    """Count how often class i is taken for class j: int64 (classes, classes).
 
-    ``forward`` makes logits (N, classes) of pictures, on any device.
+    ``forward`` makes logits (N, classes) of images; these, the labels and the logits may lie on
+    any device. No batch waits for the device: it is read after the last one.
     """
     confusion = np.zeros((classes, classes), np.int64)
     with minidl.no_grad():
-        for pictures, labels in batches:
-            predicted = forward(pictures).argmax(1).cpu()
-            np.add.at(confusion, (labels.numpy(), predicted.numpy()), 1)
+        found = [(labels, forward(images).argmax(1)) for images, labels in batches]
+    for labels, predicted in found:
+        np.add.at(confusion, (labels.cpu().numpy(), predicted.cpu().numpy()), 1)
     return confusion
 
 

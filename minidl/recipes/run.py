@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import minidl
 from minidl import nn
+from minidl.recipes.data import on_device
 from minidl.recipes.evaluation import accuracy_of, confusion_of
 from minidl.recipes.recipe import Recipe
 from minidl.recipes.stop import Stop
@@ -37,7 +38,7 @@ class Run:
     seed : int
         Of the weights and of the order of pictures.
     device : Device or str
-        Where it computes.
+        Where it computes, and keeps the data sets if they fit: see `loader_on`.
     checkpoint : Path, optional
         A folder in which the last state of the run is kept.
     """
@@ -59,13 +60,12 @@ class Run:
         minidl.manual_seed(seed)
         self.device = minidl.device(device)
         self.model = recipe.model().to(self.device)
-        fetching = {"num_workers": 1, "pin_memory": self.device.type == "cuda"}
-        self.loader = DataLoader(trainset, batch_size, shuffle=True, **fetching)
-        self.test_loader = DataLoader(testset, 500, **fetching)
+        self.loader = loader_on(self.device, trainset, batch_size, shuffle=True)
+        self.test_loader = loader_on(self.device, testset, 500)
         self.optimizer, self.schedule = recipe.optimizer(self.model, self.epochs * len(self.loader))
         self.criterion = nn.CrossEntropyLoss()
-        # not yet on a GPU, where compiled steps wait for their first run
-        self.learn = self._learn if self.device.type == "cuda" else minidl.compile(self._learn)
+        self.learn = minidl.compile(self._learn)
+        self.predict = minidl.compile(self.model)
         self.settings = {
             "recipe": recipe.name,
             "epochs": self.epochs,
@@ -166,7 +166,7 @@ class Run:
                 clock = now
 
     def moved(self, pictures: minidl.Tensor, labels: minidl.Tensor) -> tuple:
-        """A batch on the device; from pinned memory it travels while the host goes on."""
+        """Move a batch to the device; out of pinned memory while the host goes on."""
         return tuple(part.to(self.device, non_blocking=True) for part in (pictures, labels))
 
     def step(self, pictures: minidl.Tensor, labels: minidl.Tensor) -> None:
@@ -188,7 +188,7 @@ class Run:
         self.model.eval()
 
         def forward(pictures: minidl.Tensor) -> minidl.Tensor:
-            return self.model(pictures.to(self.device, non_blocking=True))
+            return self.predict(pictures.to(self.device, non_blocking=True))
 
         return confusion_of(forward, self.test_loader, 10)
 
@@ -217,6 +217,20 @@ class Totals:
         """Loss and accuracy."""
         seen, loss_sum, correct = self.numbers()
         return loss_sum / seen, correct / seen
+
+
+def loader_on(
+    place: minidl.Device, dataset: Dataset, batch_size: int, shuffle: bool = False
+) -> DataLoader:
+    """Load batches for ``place``: they are made there if it can keep the images.
+
+    Then the host only draws random numbers and launches kernels, block by block, between steps.
+    Otherwise a thread (or, for single samples, a process) makes batches on the host ahead of time.
+    """
+    kept = on_device(dataset, place)
+    if kept is not dataset:
+        return DataLoader(kept, batch_size, shuffle)
+    return DataLoader(dataset, batch_size, shuffle, num_workers=1, pin_memory=place.type == "cuda")
 
 
 def progress_bar(title: str, total: int, done: int) -> tqdm:

@@ -7,7 +7,7 @@ import pytest
 
 import minidl
 from minidl import nn
-from minidl.compiler.match import difference
+from minidl.compiler.match import Signature, difference
 from minidl.compiler.memory import Allocations
 from minidl.compiler.recorder import Recorder
 from minidl.compiler.trace import Trace, Value
@@ -74,15 +74,19 @@ def test_gradients_may_be_found_in_another_order():
     leaves = [minidl.ones(size, requires_grad=True) for size in (1, 2)]
     values = [Value(leaf.array) for leaf in leaves]
     pairs = list(zip(leaves, values))
-    assert difference(Trace([], gradients=pairs), Trace([], gradients=pairs[::-1])) is None
-    swapped = list(zip(leaves, values[::-1]))
-    assert difference(Trace([], gradients=pairs), Trace([], gradients=swapped)) is not None
+    one, other = (Signature(Trace([], gradients=pairs)) for pairs in (pairs, pairs[::-1]))
+    assert difference(one, other) is None
+    swapped = Signature(Trace([], gradients=list(zip(leaves, values[::-1]))))
+    assert difference(one, swapped) is not None
 
 
-def test_all_tensors_are_found():
-    tensors = [minidl.ones(1), nn.Parameter(minidl.ones(1))]
-    owners = Recorder([]).owners
-    assert all(tensor in owners[id(tensor.array)] for tensor in tensors)
+def test_memory_of_unknown_tensors_is_host_data():
+    known, unknown = minidl.ones(1), minidl.ones(1)
+    recorder = Recorder([], outside=[known])
+    recorder.takes((known, unknown))
+    assert recorder.value_of(known.array).tensors == [known]
+    with pytest.raises(minidl.CaptureError, match="host data"):
+        recorder.value_of(unknown.array)
 
 
 # --------------------------------------------------------------------------- dry launches
