@@ -6,6 +6,7 @@ import builtins
 import functools
 import inspect
 import operator
+import sys
 import weakref
 from abc import ABCMeta
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.trace import layout_of
 from minidl.compiler.watch import native
 from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
+from minidl.compiler.watch.names import global_names, imported_names
 from minidl.compiler.watch.reads import _HEAP_TYPE as HEAP_TYPE
 from minidl.compiler.watch.source import SourceError
 from minidl.compiler.watch.trust import is_engine, is_library, is_named_tuples, is_own
@@ -77,12 +79,12 @@ class Calls:
             merged = {**function.keywords, **kwargs}
             return self.call(function.func, (*function.args, *args), merged)
         if isinstance(function, weakref.ref):
-            found = function()
-            self.guard(
-                ("weakref", id(function), ""), f"{self.guards.constant(function)}()", found,
-                "a weak reference",
-            )  # fmt: skip
-            return found
+            if self.is_inside(function):
+                return function()
+            raise CaptureError(
+                f"{self.line()}: a weak reference from outside the step is read, whose object a "
+                "guard would keep alive: pass the object to the step as an argument"
+            )
         if kind in (operator.attrgetter, operator.itemgetter, operator.methodcaller):
             return self._getter(function, args)
         return self.call_instance(function, args, kwargs)
@@ -116,7 +118,33 @@ class Calls:
             raise CaptureError(
                 f"{self.line()}: {function.__qualname__} cannot be watched: {error}"
             ) from None
+        self.guard_missing(function)
         return copy(*args, **kwargs)
+
+    def guard_missing(self, function: FunctionType) -> None:
+        """Guard that names which a function uses, and that do not exist, still do not."""
+        space = function.__globals__
+        const = self.guards.constant(space)
+        for name in global_names(function.__code__):
+            if name not in space and name not in native.BUILTINS:
+                builtins_ = self.guards.constant(native.BUILTINS)
+                test = f"{name!r} not in {const} and {name!r} not in {builtins_}"
+                self.guard_test(("global", id(space), name), test, f"global {name!r}")
+        for module, names in imported_names(function.__code__):
+            self._guard_missing_import(module, names)
+
+    def _guard_missing_import(self, module: str, names: tuple[str, ...]) -> None:
+        modules = self.guards.constant(sys.modules)
+        if module not in sys.modules:
+            self.guard_test(
+                ("module", module, ""), f"{module!r} not in {modules}", f"the module {module}"
+            )
+            return
+        source = sys.modules[module]
+        for name in names:
+            if not hasattr(source, name):
+                test = f"not hasattr({self.guards.constant(source)}, {name!r})"
+                self.guard_test(("attribute", id(source), name), test, f"{module}.{name}")
 
     def _generated(self, function: FunctionType, args: tuple, kwargs: dict) -> Any:
         """What a method that `dataclasses` wrote does; `MISSING` if it is not one."""
@@ -334,6 +362,7 @@ class Calls:
         if isinstance(instance, Transform) and instance.draws and is_own(method.__code__):
             return self._random_transform(instance, args, kwargs)
         if type(method) is FunctionType:
+            self.guard_type(instance)
             self.guard_class(kind, "__call__", method)
             return self.call(method, (instance, *args), kwargs)
         if native.is_numpy(instance) and callable(instance):
@@ -677,8 +706,12 @@ class Calls:
     def guard_type(self, value: Any) -> None:
         """Guard the class of an instance, which may be assigned."""
         kind = type(value)
-        if not kind.__flags__ & HEAP_TYPE or isinstance(value, type | TensorBase):
+        if not kind.__flags__ & HEAP_TYPE or isinstance(value, type):
             return
+        if isinstance(value, TensorBase):
+            self.recorder.register(value)
+            if not self.is_outside_tensor(value):
+                return
         if not self.is_inside(value):
             read = f"type({self.guards.constant(value)})"
             self.guard(("type", id(value), ""), read, kind, f"the class of {self.name_of(value)}")

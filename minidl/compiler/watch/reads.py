@@ -110,6 +110,7 @@ class Reads:
         kind = type(owner)
         lookup = static_attribute(kind, "__getattribute__")
         if type(lookup) is FunctionType:
+            self.guard_type(owner)
             self.guard_class(kind, "__getattribute__", lookup)
             return self.call(lookup, (owner, name), {})
         found = static_attribute(kind, name)
@@ -126,6 +127,7 @@ class Reads:
     def _described(self, owner: Any, kind: type, name: str, found: Any, in_own: bool) -> Any:
         """What a property or a descriptor of Python's computes; `MISSING` if there is none."""
         if type(found) is property:
+            self.guard_type(owner)
             self.guard_class(kind, name, found)
             if found.fget is None:
                 return getattr(owner, name)
@@ -138,6 +140,7 @@ class Reads:
         is_data = static_attribute(type(found), "__set__") is not MISSING
         if in_own and not is_data:
             return MISSING
+        self.guard_type(owner)
         self.guard_class(kind, name, found)
         if not is_data:
             self.guard_absent(owner, name)
@@ -153,6 +156,7 @@ class Reads:
         if type(hook) is FunctionType:
             if not written:
                 self.guard_absent(owner, name)
+            self.guard_type(owner)
             self.guard_class(kind, "__getattr__", hook)
             return self.call(hook, (owner, name), {})
         try:
@@ -307,6 +311,8 @@ class Reads:
             return self.instance_attribute(tensor, name)
         self.recorder.register(tensor)
         if name in ("version", "view_version"):
+            if not self.is_own_line():
+                self.recorder.read(tensor, f".{name}")
             return self.make_inside(getattr(tensor, name))
         outside = self.is_outside_tensor(tensor)
         if outside and name in _PLACE_FACTS:
@@ -396,6 +402,7 @@ class Reads:
             return owner[key]
         method = static_attribute(kind, "__getitem__")
         if type(method) is FunctionType:
+            self.guard_type(owner)
             self.guard_class(kind, "__getitem__", method)
             return self.call(method, (owner, key), {})
         if isinstance(owner, tuple):
@@ -562,6 +569,7 @@ class Reads:
         kind = type(owner)
         method = static_attribute(kind, "__len__")
         if type(method) is FunctionType and not isinstance(owner, TensorBase):
+            self.guard_type(owner)
             self.guard_class(kind, "__len__", method)
             return self.call(method, (owner,), {})
         size = len(owner)
@@ -594,6 +602,7 @@ class Reads:
         for name in ("__bool__", "__len__"):
             method = static_attribute(kind, name)
             if type(method) is FunctionType:
+                self.guard_type(value)
                 self.guard_class(kind, name, method)
                 return bool(self.call(method, (value,), {}))
             if method is not MISSING:
@@ -613,6 +622,7 @@ class Reads:
         kind = type(owner)
         method = static_attribute(kind, "__contains__")
         if type(method) is FunctionType and not isinstance(owner, TensorBase):
+            self.guard_type(owner)
             self.guard_class(kind, "__contains__", method)
             return bool(self.call(method, (owner, value), {}))
         if method is MISSING and type(static_attribute(kind, "__iter__")) is FunctionType:
@@ -657,6 +667,7 @@ class Reads:
             raise self.unwatchable(owner, "what is left of it")
         method = static_attribute(kind, "__iter__")
         if type(method) is FunctionType:
+            self.guard_type(owner)
             self.guard_class(kind, "__iter__", method)
             return self.iterate(self.call(method, (owner,), {}))
         if is_array(owner):

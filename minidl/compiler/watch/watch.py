@@ -82,6 +82,7 @@ class Watch(Reads, Writes, Calls):
         self.paths: dict[int, str] = {}
         self.written: dict[tuple, Any] = {}
         self.writes: list[Write] = []
+        self.deferred: dict[int, list[Write]] = {}  # writes that wait for the end, by owner
         self.snapshots: dict[int, tuple[Any, Any]] = {}
         self.moved: dict[int, Any] = {}  # what live calls may have changed
         self.copies: dict[int, tuple[FunctionType, FunctionType]] = {}
@@ -336,14 +337,12 @@ class Watch(Reads, Writes, Calls):
         if not isinstance(owner, LIVE_KINDS):
             return
         update = static_attribute(type(owner), getattr(function, "__name__", ""))
+        reached = _reached([owner, *args])
+        self.check_deferred(reached)
         is_ours = type(update) is FunctionType and is_own(update.__code__)
         if is_ours and function.__name__ == "update":  # it changes tensors and their state only
             return
-        for thing in _reached([owner, *args]):
-            self.moved[id(thing)] = thing
-            own = own_attributes(thing)
-            if own is not None:
-                self.moved[id(own)] = own
+        self.moved.update(reached)
 
     # ----------------------------------------------------------------- operators
 
@@ -443,6 +442,7 @@ class Watch(Reads, Writes, Calls):
             method = static_attribute(type(owner), name)
             if method is MISSING:
                 continue
+            self.guard_type(owner)
             self.guard_class(type(owner), name, method)
             result = self.call(method, (owner, other), {})
             if result is not NotImplemented:
@@ -729,7 +729,7 @@ class _WatchedContext:
         return self.watch.call(method, (self.manager, *exception), {})
 
 
-def _reached(roots: list) -> list:
+def _reached(roots: list) -> dict[int, Any]:
     """The objects and containers that are reached from ``roots``, not through tensors."""
     seen: dict[int, Any] = {}
     stack = list(roots)
@@ -743,8 +743,11 @@ def _reached(roots: list) -> list:
         elif isinstance(thing, list | tuple | set | deque):
             stack += thing
         else:
-            stack += (own_attributes(thing) or {}).values()
-    return list(seen.values())
+            own = own_attributes(thing)
+            if own is not None:
+                seen[id(own)] = own
+                stack += own.values()
+    return seen
 
 
 _OPAQUE = (TensorBase, ModuleType, type, FunctionType)

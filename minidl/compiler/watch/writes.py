@@ -28,7 +28,7 @@ from minidl.compiler.structure import (
 )
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Call, Value
-from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
+from minidl.compiler.watch.guards import MISSING, is_plain, same, static_attribute
 from minidl.compiler.watch.reads import hashable, own_attributes
 
 
@@ -272,37 +272,63 @@ class Writes:
     def _note(
         self, function: Callable, owner: Any, args: tuple, where: tuple, before: Any = MISSING
     ) -> None:
+        """Have a replay make a write, where the run made it if its values are known by now."""
         if self.is_inside(owner):
             return
+        if self._changes_nothing(owner, args, where, before):
+            return
         self.written[where] = args[-1] if args else None
-        self.writes.append(Write(function, owner, args, self.line(), where, before))
+        write = Write(function, owner, args, self.line(), where, before)
+        self.writes.append(write)
+        if id(owner) not in self.deferred and all(map(self._is_settled, args)):
+            self._append(write, args)
+        else:
+            self.deferred.setdefault(id(owner), []).append(write)
+
+    def _changes_nothing(self, owner: Any, args: tuple, where: tuple, before: Any) -> bool:
+        """Whether an attribute keeps the value that it had, which then only needs a guard."""
+        if where[0] != "attribute" or where in self.written or before is MISSING or len(args) != 2:
+            return False
+        if type(args[1]) is Number or not same(args[1], before) or isinstance(owner, type):
+            return False
+        what = f"{self.name_of(owner)}.{where[2]}"
+        self.guards.add_attribute(owner, where[2], before, what, self.line())
+        return True
+
+    def _is_settled(self, value: Any) -> bool:
+        """Whether a value is the same at the end of the run as it is now."""
+        return (
+            type(value) is Number
+            or is_plain(value)
+            or (
+                not isinstance(value, TensorBase | list | dict | tuple | set | deque)
+                and self._is_outsides(value)
+            )
+        )
+
+    def _append(self, write: Write, args: tuple) -> None:
+        exported = tuple(self.exported(arg, write.line) for arg in args)
+        function = write_tensors(write.function)
+        call = Call("write", function, (write.owner, *exported), {}, True, write.line)
+        self.recorder.trace.calls.append(call)
 
     def finish_writes(self) -> None:
-        """Append a call for each write that changes something to the trace."""
-        for write in self._needed():
-            args = tuple(self.exported(arg, write.line) for arg in write.args)
-            function = write_tensors(write.function)
-            call = Call("write", function, (write.owner, *args), {}, True, write.line)
-            self.recorder.trace.calls.append(call)
-
-    def _needed(self) -> list[Write]:
-        """The writes without those that were undone: of an attribute that has its old value."""
-        first: dict[tuple, Write] = {}
+        """Append the writes whose values are known only now to the trace."""
+        deferred = {id(write) for writes in self.deferred.values() for write in writes}
         for write in self.writes:
-            first.setdefault(write.where, write)
-        undone = {
-            where
-            for where, write in first.items()
-            if where[0] == "attribute"
-            and write.before is not MISSING
-            and self._peek(write.owner, where[2]) is write.before
-        }
-        for where in undone:
-            owner, before = first[where].owner, first[where].before
-            if where not in self.guards.all:
-                what = f"{self.name_of(owner)}.{where[2]}"
-                self.guards.add_attribute(owner, where[2], before, what, first[where].line)
-        return [write for write in self.writes if write.where not in undone]
+            if id(write) in deferred:
+                self._append(write, write.args)
+
+    def check_deferred(self, reached: dict[int, Any]) -> None:
+        """CaptureError if a live call depends on a write that a replay makes only at its end."""
+        for owner in self.deferred:
+            if owner in reached:
+                line = self.deferred[owner][0].line
+                raise CaptureError(
+                    f"{line}: what is assigned here is used by a call that each replay makes "
+                    "again (an optimizer's or a schedule's) before the step ends: assign it "
+                    "outside the step"
+                )
 
     def exported(self, value: Any, line: str) -> Any:
         """What stands in the trace for a value that leaves the step."""
