@@ -42,9 +42,26 @@ def is_users(code: CodeType, space: dict[str, Any]) -> bool:
     return not (is_own(code) or in_library or generated or name.startswith("<frozen"))
 
 
+_verdicts: dict[int, tuple[CodeType, bool]] = {}
+"""What `is_users` says of code, by its identity: to hash code takes longer than to ask."""
+
+
+def _is_users_frame(frame: FrameType) -> bool:
+    code = frame.f_code
+    known = _verdicts.get(id(code))
+    if known is None or known[0] is not code:
+        known = _verdicts[id(code)] = code, is_users(code, frame.f_globals)
+        while len(_verdicts) > _MOST_VERDICTS:
+            del _verdicts[next(iter(_verdicts))]
+    return known[1]
+
+
+_MOST_VERDICTS = 10_000
+
+
 def users_line() -> str:
     """``file:line`` of the innermost frame that is the user's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not is_users(frame.f_code, frame.f_globals):
+    while frame is not None and not _is_users_frame(frame):
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -66,6 +66,10 @@ class Recorder(Observer):
         self.overwritten: set[int] = set()  # leaves whose gradient was assigned
         self.wrappers: set[int] = set()  # tensors that the run made of memory from before
 
+    def line(self) -> str:
+        """``file:line`` of the user's program."""
+        return users_line()
+
     # ----------------------------------------------------------------- what the engine tells
 
     def takes(self, values: Iterable) -> None:
@@ -120,7 +124,7 @@ class Recorder(Observer):
 
     def read(self, tensor: Any, how: str) -> None:
         raise CaptureError(
-            f"{users_line()}: {how} looks at a value, which a captured step cannot follow: its "
+            f"{self.line()}: {how} looks at a value, which a captured step cannot follow: its "
             "replays would go on with the value of the first run. Return the tensor and look "
             "at it outside the step, or compute with it (where, clamp, a mask times a value)"
         )
@@ -132,7 +136,7 @@ class Recorder(Observer):
         given = mapped(self.value_of, args), mapped(self.value_of, options)
         if not changes:  # what is changed in place is that very object
             given = copied(given)
-        call = Call(name, function, *given, changes, users_line())
+        call = Call(name, function, *given, changes, self.line())
         self.trace.calls.append(call)
         return call
 
@@ -223,11 +227,11 @@ class Recorder(Observer):
         leaf = self.prior[id(array)]
         if any(leaf is tensor for tensor in self.given):
             raise CaptureError(
-                f"{users_line()}: an argument of the step has a gradient from before, which the "
+                f"{self.line()}: an argument of the step has a gradient from before, which the "
                 "step adds to: set its grad to None first"
             )
         reader = GradientReader(leaf, layout_of(array))
-        call = Call("gradient", reader, (), {}, False, users_line())
+        call = Call("gradient", reader, (), {}, False, self.line())
         call.result = value = Value(array, call)
         self.trace.calls.append(call)
         self.trace.prior.append(leaf)
@@ -237,7 +241,7 @@ class Recorder(Observer):
         tensors = [t for t in self.owners.get(id(array), ()) if t.array is array]
         if not tensors or id(array) in self.host_data:
             raise CaptureError(
-                f"{users_line()}: an array of {array.dtype}{list(array.shape)} was made inside the "
+                f"{self.line()}: an array of {array.dtype}{list(array.shape)} was made inside the "
                 "step of host data, which the next run would not see again. Pass it to the "
                 "step as a tensor, or make the tensor once, outside"
             )
@@ -252,7 +256,7 @@ class Recorder(Observer):
         return False
 
     def _read_again(self, array: Any, tensor: Any) -> Value:
-        call = Call("memory", MemoryReader(tensor), (), {}, False, users_line())
+        call = Call("memory", MemoryReader(tensor), (), {}, False, self.line())
         call.result = value = Value(array, call)
         self.trace.calls.append(call)
         return self.know(array, value)

@@ -27,7 +27,7 @@ class Work:
         for kind in (Call, Value):
             monkeypatch.setattr(kind, "__eq__", self._equal)
 
-    def _equal(self, one, other=None):
+    def _equal(self, _other):
         self.done += 1
         return NotImplemented
 
@@ -52,7 +52,7 @@ def work(monkeypatch):
 
 @pytest.fixture
 def planned(monkeypatch):
-    """What plans are made of, in place of the plans' own making: a list of functions."""
+    """Note what plans are made of: their traces or schedules, in order."""
     made, make = [], Plan.__init__
 
     def noted(plan, trace, *args):

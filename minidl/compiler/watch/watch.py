@@ -88,6 +88,8 @@ class Watch(Reads, Writes, Calls):
         self.copies: dict[int, tuple[FunctionType, FunctionType]] = {}
         self.special = self.builtin_handlers()
         self.stray: str | None = None
+        self.place: tuple[CodeType, int] | None = None  # where in the user's program the run is
+        self.harmless: dict[int, CodeType] = {}  # code that may run, by its identity
         self.active = False
         self.thread = threading.get_ident()
 
@@ -175,7 +177,10 @@ class Watch(Reads, Writes, Calls):
         if event != "call" or self.stray is not None:
             return
         code = frame.f_code
+        if id(code) in self.harmless:
+            return
         if is_trusted(code) or is_instrumented(code) or code.co_name == "__del__":
+            self.harmless[id(code)] = code
             return
         if not (is_users(code, frame.f_globals) or is_own(code)) and not _called_here(frame):
             return
@@ -189,7 +194,10 @@ class Watch(Reads, Writes, Calls):
 
     def line(self) -> str:
         """``file:line`` of the user's program."""
-        return users_line() or "the step"
+        if self.place is None:
+            return users_line() or "the step"
+        code, line = self.place
+        return f"{code.co_filename}:{line}"
 
     def line_of(self, function: Any) -> str:
         """``file:line`` of a function."""
@@ -507,6 +515,9 @@ class Watch(Reads, Writes, Calls):
 class WatchedRecorder(Recorder):
     """A recorder whose hooks, rules and live calls a `Watch` knows of."""
 
+    def line(self) -> str:
+        return self.watch.line()
+
     def __init__(self, watch: Watch, inputs: list[Any]):
         super().__init__(inputs)
         self.watch = watch
@@ -579,12 +590,20 @@ class WatchedHooks(Hooks):
     def __init__(self, watch: Watch, function: FunctionType):
         self.watch = watch
         self.space = function.__globals__
+        self.is_users = is_users(function.__code__, function.__globals__)
         cells = zip(function.__code__.co_freevars, function.__closure__ or ())
         self.cells = dict(cells)
+
+    def locate(self, frame: FrameType) -> None:
+        """Note where in the user's program the run is."""
+        if frame.f_globals is self.space:  # and not a hook's that calls another
+            self.watch.place = frame.f_code, frame.f_lineno
 
     def read_global(self, name: str, value: Any) -> Any:
         if not self.watch.here():
             return value
+        if self.is_users:
+            self.locate(sys._getframe(1))
         if any(value is function for function in _UNWATCHED):
             self.watch.give_up(self.watch.refused(value))
         try:
@@ -596,6 +615,8 @@ class WatchedHooks(Hooks):
     def read_free(self, name: str, value: Any) -> Any:
         if not self.watch.here():
             return value
+        if self.is_users:
+            self.locate(sys._getframe(1))
         try:
             return self.watch.read_free(self.cells[name], name, value)
         except CaptureError as error:
@@ -629,6 +650,8 @@ def _delegated(name: str) -> Callable:
     @functools.wraps(transparent_method)
     def method(self: WatchedHooks, *args: Any, **kwargs: Any) -> Any:
         if self.watch.here():
+            if self.is_users:
+                self.locate(sys._getframe(1))
             try:
                 return getattr(self.watch, name)(*args, **kwargs)
             except CaptureError as error:
@@ -648,6 +671,8 @@ for _name in (
 
 def _call(self: WatchedHooks, function: Any, /, *args: Any, **kwargs: Any) -> Any:
     if self.watch.here():
+        if self.is_users:
+            self.locate(sys._getframe(1))
         try:
             return self.watch.call(function, args, kwargs)
         except CaptureError as error:
