@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+import weakref
 from collections import OrderedDict
 from typing import Any
 
@@ -61,7 +62,8 @@ class Calls:
         self.module, self.fullgraph = module, fullgraph
         self.name = f"compile({type(module).__name__})"
         self.trained = self.unrewarded = 0
-        self.inference = CompiledStep(module, refuse=self.refuse)
+        refuse = weakref.WeakMethod(self.refuse)  # no cycle keeps plans alive
+        self.inference = CompiledStep(module, refuse=lambda reason: refuse()(reason))
         self.kinds: OrderedDict[Any, _Kind] = OrderedDict()
         self.warned = False
         self.lock = threading.RLock()

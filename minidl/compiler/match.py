@@ -68,7 +68,14 @@ class Signature:
         return ref
 
     def _refs(self, structure: Any) -> Any:
-        return mapped(lambda leaf: self._ref(leaf) if isinstance(leaf, Value) else leaf, structure)
+        kind = type(structure)
+        if kind is Value:
+            return self._ref(structure)
+        if kind is tuple or kind is list:
+            return kind(map(self._refs, structure))
+        if isinstance(structure, tuple | list | dict):
+            return mapped(lambda leaf: self._ref(leaf) if type(leaf) is Value else leaf, structure)
+        return structure
 
 
 def _order(pair: tuple) -> tuple:

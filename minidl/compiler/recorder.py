@@ -64,6 +64,7 @@ class Recorder(Observer):
         self.prior: dict[int, Any] = {}  # leaves by the arrays of those gradients
         self.depends: dict[int, Any] = {}  # leaves whose gradient from before was looked at
         self.overwritten: set[int] = set()  # leaves whose gradient was assigned
+        self.has_numbers = False  # whether there may be a `Number` among arguments
         self.wrappers: set[int] = set()  # tensors that the run made of memory from before
 
     def line(self) -> str:
@@ -102,10 +103,14 @@ class Recorder(Observer):
         changes = getattr(function, "changes", False)
         call = self.note(name, function, args, options, changes)
         try:
-            result = mapped(_array_of, self.alone(function, args, options))
+            result = self.alone(function, args, options)
         except Exception as error:
             self._fails(call, type(error))
             raise
+        if type(result) is np.ndarray:
+            call.result = self._made(result, call)
+            return result
+        result = mapped(_array_of, result)
         if isinstance(getattr(function, "__self__", None), Generator):
             result = mapped(_drawn, result)
         call.result = mapped(lambda leaf: self._made(leaf, call), result)
@@ -133,23 +138,33 @@ class Recorder(Observer):
         self, name: str, function: Callable, args: tuple, options: dict, changes: bool = False
     ) -> Call:
         """Append a call to the trace."""
-        given = mapped(self.value_of, args), mapped(self.value_of, options)
-        if not changes:  # what is changed in place is that very object
-            given = copied(given)
+        given = self._values(args, changes), options
+        if options:
+            given = given[0], mapped(self.value_of, options)
         call = Call(name, function, *given, changes, self.line())
         self.trace.calls.append(call)
         return call
+
+    def _values(self, args: tuple, changes: bool) -> tuple:
+        if not any(isinstance(arg, tuple | list | dict) for arg in args):
+            return tuple(map(self.value_of, args))
+        given = mapped(self.value_of, args)
+        return given if changes else copied(given)  # what is changed in place is that very object
 
     def alone(self, function: Callable, args: tuple, options: dict) -> Any:
         """The result of ``function``; what it computes inside is its own affair."""
         profile, observer = sys.getprofile(), mode.observer
         mode.observer = None
-        sys.setprofile(None)
+        if profile is not None:
+            sys.setprofile(None)
         try:
-            return function(*mapped(_plain, args), **mapped(_plain, options))
+            if self.has_numbers:
+                args, options = mapped(_plain, args), mapped(_plain, options)
+            return function(*args, **options)
         finally:
             mode.observer = observer
-            restore_profile(profile)
+            if profile is not None:
+                restore_profile(profile)
 
     def _fails(self, call: Call, error: type[Exception]) -> None:
         """A call that raised: the program may have caught it, so it must raise again."""

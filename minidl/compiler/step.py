@@ -25,7 +25,7 @@ from minidl.compiler.structure import closed, filled, is_dataclass, leaves, mapp
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Trace, Value
 from minidl.compiler.watch.guards import Guard, Guards, same
-from minidl.compiler.watch.watch import Reader, Watch
+from minidl.compiler.watch.watch import Reader, Watch, collector_paused
 from minidl.compiler.watch.writes import Kept
 
 _MOST_PLANS = 16
@@ -150,7 +150,8 @@ class CompiledStep:
                 )
             return self.function(*args, **kwargs)
         given = self._relaxed(given, args, kwargs)
-        return self._record(given, args, kwargs, reason)
+        with collector_paused():  # a trace is large, and all of it is in use
+            return self._record(given, args, kwargs, reason)
 
     def __name_or_type(self) -> str:
         return getattr(self.function, "__qualname__", type(self.function).__name__)
@@ -297,11 +298,12 @@ class CompiledStep:
 
     def _audited(self, recording: _Recording, given: Arguments, args: tuple, kwargs: dict) -> Any:
         """A call that is run as it is and compared with the plan that would have served it."""
-        result, run = self._run(given, args, kwargs, recording.dynamic)
+        with collector_paused():
+            result, run = self._run(given, args, kwargs, recording.dynamic)
         if run is None:
             return result
         found = difference(recording.signature, run.signature)
-        run.trace.forget()
+        run.trace.close()
         if found is not None:
             self._plans.pop(given.key, None)
             audits = recording.audits

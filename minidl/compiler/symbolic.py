@@ -37,6 +37,7 @@ class Number:
 
     def __init__(self, watch: Any, value: Any, text: str | None, recorded: Value):
         self.watch, self.value, self.text = watch, value, text
+        watch.recorder.has_numbers = True
         self._recorded = recorded
 
     def recorded(self) -> Value:

@@ -136,6 +136,12 @@ class Trace:
     versions: list[list[int]] = field(default_factory=list)
     changed_inputs: list[int] = field(default_factory=list)
 
+    def close(self) -> None:
+        """Take the trace apart, whose calls and values refer to each other."""
+        for call in self.calls:
+            call.args, call.options, call.result = (), {}, None
+        self.calls.clear()
+
     def forget(self) -> None:
         """Free the arrays of the run."""
         for value in (*self.inputs, *(v for call in self.calls for v in call.makes())):

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from minidl.autograd import TensorBase, observed_by
 from minidl.autograd.mode import mode
 from minidl.backend import is_array
@@ -111,7 +113,7 @@ class Watch(Reads, Writes, Calls):
         """Watch what `call` runs within the block."""
         self.active = True
         try:
-            with _collector_paused(), observed_by(self.recorder), self._profiled():
+            with collector_paused(), observed_by(self.recorder), self._profiled():
                 yield
         finally:
             self.active = False
@@ -125,7 +127,9 @@ class Watch(Reads, Writes, Calls):
         self.written.clear()
         self.writes.clear()
         self.snapshots.clear()
+        self.deferred.clear()
         self.recorder.close()
+        self.recorder.watch = None
 
     def give_up(self, error: CaptureError) -> None:
         """Go on without watching, if that is allowed."""
@@ -277,15 +281,28 @@ class Watch(Reads, Writes, Calls):
         for arg in args:
             if isinstance(arg, TensorBase):
                 self.recorder.register(arg)
-        return self.call(function, args, {})
+        profile = sys.getprofile()
+        sys.setprofile(self._entered)
+        try:
+            return self.call(function, args, {})
+        finally:
+            restore_profile(profile)
 
     def native(self, function: Any, args: tuple, kwargs: dict) -> Any:
         """Call a function of C's."""
         return function(*args, **kwargs)
 
     def trusted(self, function: Any, args: tuple, kwargs: dict) -> Any:
-        """Call trusted code."""
-        result = function(*args, **kwargs)
+        """Call trusted code, which runs no other Python code if its arguments have none."""
+        profile = sys.getprofile()
+        if profile is None or not all(map(_is_simple, leaves((args, kwargs) if kwargs else args))):
+            result = function(*args, **kwargs)
+        else:
+            sys.setprofile(None)
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                restore_profile(profile)
         if isinstance(result, GeneratorType):
             self.inside.add(id(result))
         return result
@@ -778,6 +795,24 @@ def _reached(roots: list) -> dict[int, Any]:
 _OPAQUE = (TensorBase, ModuleType, type, FunctionType)
 
 
+def _is_simple(leaf: Any) -> bool:
+    """Whether a value has no methods but those of minidl, NumPy and Python."""
+    kind = type(leaf)
+    if kind in _SIMPLE or is_plain(leaf):
+        return True
+    return kind.__module__.startswith(_SIMPLE_MODULES) and kind is not functools.partial
+
+
+_SIMPLE = frozenset({Number, slice, set, frozenset, deque, np.ndarray, np.dtype, range})
+_SIMPLE_MODULES = (
+    "minidl.backend",
+    "minidl.tensor",
+    "minidl.nn.parameter",
+    "minidl.random",
+    "numpy",
+)
+
+
 def _called_here(frame: FrameType) -> bool:
     """Whether a frame was entered by a function of C's that the watch called."""
     caller = frame.f_back
@@ -797,7 +832,7 @@ _collects = True
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Without garbage collection, whose finalizers have nothing to do with the run."""
     global _pauses, _collects
     with _pauses_lock:
