@@ -114,12 +114,15 @@ class Optimizer:
         for group in self.param_groups:
             for params in _alike(param for param in group["params"] if param.grad is not None):
                 gradients = [param.grad.array for param in params]
-                if group["maximize"]:
-                    gradients = [-gradient for gradient in gradients]
-                change(f"{type(self).__name__}.step", self.update, params, gradients, group)
+                change(f"{type(self).__name__}.step", self._update, params, gradients, group)
                 for param in params:
                     param.version[0] += 1
         return loss
+
+    def _update(self, params: list[Tensor], gradients: list[Any], group: dict[str, Any]) -> None:
+        if group["maximize"]:
+            gradients = [-gradient for gradient in gradients]
+        self.update(params, gradients, group)
 
     def update(self, params: list[Tensor], gradients: list[Any], group: dict[str, Any]) -> None:
         """Change parameters and their states in place.

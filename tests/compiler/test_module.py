@@ -992,7 +992,7 @@ def test_no_growth_and_no_garbage():
         assert len(gc.get_objects()) - before < 250  # the references themselves, mostly
     finally:
         gc.enable()
-    assert len(leases(compiled)) == 2
+    assert len(leases(compiled)) == 1
 
 
 def test_recorded_runs_and_plans_are_freed():

@@ -361,12 +361,11 @@ class Watch(Reads, Writes, Calls):
         owner = getattr(function, "__self__", None)
         if not isinstance(owner, LIVE_KINDS):
             return
-        update = static_attribute(type(owner), getattr(function, "__name__", ""))
         reached = _reached([owner, *args])
         self.check_deferred(reached)
-        is_ours = type(update) is FunctionType and is_own(update.__code__)
-        if is_ours and function.__name__ == "update":  # it changes tensors and their state only
-            return
+        update = static_attribute(type(owner), "update")
+        if type(update) is FunctionType and is_own(update.__code__):
+            return  # minidl's own optimizers change tensors and their state only
         self.moved.update(reached)
 
     # ----------------------------------------------------------------- operators
