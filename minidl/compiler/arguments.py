@@ -1,94 +1,180 @@
-"""Arguments and results of a compiled module: what a call is known by, and what is made again."""
+"""Arguments of a call: their tensors, and a key of everything else that decides on the plan."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from minidl.autograd import TensorBase, is_grad_enabled
-from minidl.backend import device_of, get_default_device, get_default_dtype
+from minidl.autograd import Leaf, TensorBase, is_grad_enabled
+from minidl.backend import Device, get_default_device, get_default_dtype, is_array
+from minidl.compiler.errors import CaptureError
+from minidl.compiler.structure import Record, is_dataclass, opened
+from minidl.compiler.watch.guards import is_plain
 from minidl.kernels import active_sets
 from minidl.random import current_generator
 
-_PLAIN = (type(None), bool, int, str, bytes, type(...))
 
+class Arguments:
+    """The arguments of one call, taken apart.
 
-def described(args: tuple, kwargs: dict) -> tuple[list, Any] | None:
-    """The tensors among the arguments, and a key of all else that decides on the plan.
+    Parameters
+    ----------
+    args, kwargs
+        The arguments.
+    dynamic : dict, optional
+        The positions of numbers that are inputs, and their types: their values are not in the key.
+    graphs : bool
+        Whether a tensor may be the result of a graph; otherwise that is a CaptureError.
 
-    None if there are arguments that are neither compared nor known by their identity.
+    Attributes
+    ----------
+    tensors : list of Tensor
+        The tensors among them.
+    leaves : list
+        All that is not a container.
+    key : tuple
+        Structure, types, layouts, values of what is plain, and the modes of the thread.
+    containers, objects : list
+        The containers among them, and what is neither a tensor nor plain.
     """
-    tensors: list = []
-    key: list = [
-        is_grad_enabled(),
-        id(current_generator()),
-        get_default_dtype(),
-        get_default_device(),
-        active_sets(),
-    ]
-    if not (_describe(args, tensors, key) and _describe(kwargs, tensors, key)):
-        return None
-    if len(tensors) > 1:
-        places = {id(tensor.array): i for i, tensor in enumerate(tensors)}
-        if len(places) < len(tensors):
-            same = {id(tensor): i for i, tensor in enumerate(tensors)}
-            key += [(places[id(tensor.array)], same[id(tensor)]) for tensor in tensors]
-    return tensors, tuple(key)
+
+    __slots__ = ("containers", "graphs", "key", "leaves", "objects", "tensors")
+
+    def __init__(
+        self,
+        args: tuple,
+        kwargs: dict,
+        dynamic: dict[int, type] | None = None,
+        graphs: bool = False,
+    ):
+        self.graphs = graphs
+        self.tensors: list[Any] = []
+        self.leaves: list[Any] = []
+        self.containers: list[Any] = []
+        self.objects: list[Any] = []
+        parts: list[Any] = []
+        for arg in args:
+            self._take(arg, parts, dynamic)
+        for name, arg in kwargs.items():
+            parts.append(name)
+            self._take(arg, parts, dynamic)
+        tensors = self.tensors
+        if len(tensors) > 1:
+            places = {id(tensor.array): i for i, tensor in enumerate(tensors)}
+            if len(places) < len(tensors):
+                parts.append(tuple(places[id(tensor.array)] for tensor in tensors))
+                same = {id(tensor): i for i, tensor in enumerate(tensors)}
+                parts.append(tuple(same[id(tensor)] for tensor in tensors))
+        parts += (
+            is_grad_enabled(),
+            id(current_generator()),
+            get_default_dtype(),
+            get_default_device(),
+            active_sets(),
+        )
+        self.key = tuple(parts)
+
+    def _take(self, arg: Any, parts: list, dynamic: dict[int, type] | None) -> None:
+        if isinstance(arg, TensorBase):
+            self._take_tensor(arg, parts)
+            return
+        kind = arg.__class__
+        if isinstance(arg, tuple | list | dict):
+            self._take_container(arg, parts, dynamic)
+        elif is_dataclass(arg) and kind is not Device:
+            self.containers.append(arg)
+            self._take_container(opened(arg), parts, dynamic)
+        elif dynamic and dynamic.get(len(self.leaves)) is kind:
+            self.leaves.append(arg)
+            parts.append(kind)
+        elif is_plain(arg):
+            self.leaves.append(arg)
+            parts.append((kind, _plain_key(arg)))
+        elif is_array(arg) or isinstance(arg, set):
+            raise CaptureError(
+                "the arguments of a compiled step are tensors, numbers, strings, objects, and "
+                f"tuples, lists, dicts or dataclasses of these; got a {kind.__name__}"
+            )
+        else:
+            self.leaves.append(arg)
+            self.objects.append(arg)
+            parts.append((kind, id(arg)))
+
+    def _take_tensor(self, tensor: Any, parts: list) -> None:
+        self.leaves.append(tensor)
+        self.tensors.append(tensor)
+        array, place = tensor.array, tensor.place
+        if place is None:
+            parts.append(
+                (array.shape, array.dtype.char, array.strides, type(array), tensor.grad is None)
+            )
+            return
+        if not self.graphs and not isinstance(place, Leaf) and place.node.args is not None:
+            raise CaptureError(
+                f"argument {len(self.leaves) - 1} is the result of {place.node.op.name}, whose "
+                "graph a replayed step could not continue: pass detach() of it, or compile the "
+                "module and not the step"
+            )
+        fact = (True, tensor.grad is None, bool(getattr(place, "hooks", None)))
+        parts.append((array.shape, array.dtype.char, array.strides, type(array), fact))
+
+    def _take_container(self, arg: Any, parts: list, dynamic: dict[int, type] | None) -> None:
+        self.containers.append(arg)
+        if type(arg) is Record:
+            parts.append((arg.kind, tuple(arg.parts)))
+            values = arg.parts.values()
+        elif isinstance(arg, dict):
+            parts.append((type(arg), tuple(arg)))
+            values = arg.values()
+        else:
+            parts.append((type(arg), len(arg)))
+            values = arg
+        for value in values:
+            self._take(value, parts, dynamic)
 
 
-def _describe(part: Any, tensors: list, key: list) -> bool:
-    """Add an argument to the tensors and the key; whether that can be."""
-    kind = type(part)
-    if isinstance(part, TensorBase):
-        array = part.array
-        place = None if type(array) is np.ndarray else device_of(array)
-        layout = array.shape, array.dtype.char, array.strides
-        key.append((kind, *layout, place, part.place is None))
-        tensors.append(part)
-    elif kind in _PLAIN or isinstance(part, np.dtype):
-        key.append((kind, part))
-    elif kind is float:
-        key.append((kind, part.hex()))  # 0.0 and -0.0 are two numbers
-    elif is_container(part):
-        key.append((kind, tuple(part) if isinstance(part, dict) else len(part)))
-        parts = part.values() if isinstance(part, dict) else part
-        return all(_describe(each, tensors, key) for each in parts)
-    elif kind.__eq__ is object.__eq__:
-        key.append((kind, part))
-    else:
-        return False
-    return True
+def _plain_key(value: Any) -> Any:
+    """A plain value as a part of a key: equal only if it is the same to the last bit."""
+    kind = type(value)
+    if kind is float:
+        return value.hex()
+    if kind is complex:
+        return value.real.hex(), value.imag.hex()
+    if kind is slice:
+        return tuple(map(_plain_key, (value.start, value.stop, value.step)))
+    if kind is frozenset:
+        return frozenset((type(part), _plain_key(part)) for part in value)
+    return value
 
 
-def is_container(part: Any) -> bool:
-    """Whether a part of arguments or results is looked into."""
-    named = isinstance(part, tuple) and hasattr(part, "_fields")
-    return named or type(part) in (tuple, list, dict, OrderedDict)
+def with_leaves(structure: Any, replace: Callable[[int, Any], Any]) -> Any:
+    """``structure`` with ``replace(i, leaf)`` for leaf ``i``, in the order of `Arguments`."""
+    counter = iter(range(1 << 60))
+
+    def rebuilt(part: Any) -> Any:
+        if isinstance(part, TensorBase):
+            return replace(next(counter), part)
+        if isinstance(part, dict):
+            new = {key: rebuilt(value) for key, value in part.items()}
+            changed = any(new[key] is not part[key] for key in part)
+            return _like(part, new) if changed else part
+        if isinstance(part, tuple | list):
+            items = [rebuilt(value) for value in part]
+            if all(new is old for new, old in zip(items, part)):
+                return part
+            return type(part)(*items) if hasattr(part, "_fields") else type(part)(items)
+        if is_dataclass(part) and type(part) is not Device:
+            for value in opened(part).parts.values():
+                rebuilt(value)  # counts them: a dataclass keeps its plain numbers
+            return part
+        return replace(next(counter), part)
+
+    return rebuilt(structure)
 
 
-def unknown_result(result: Any) -> str:
-    """Why a result cannot be made again; empty if it can."""
-    odd: list[str] = []
-
-    def look(leaf: Any) -> Any:
-        kind = type(leaf)
-        if kind not in (*_PLAIN, float) and not isinstance(leaf, TensorBase | np.dtype):
-            odd.append(kind.__name__)
-        return leaf
-
-    rebuilt(result, look)
-    return f"forward returns an object of the class {odd[0]}" if odd else ""
-
-
-def rebuilt(structure: Any, make: Callable[[Any], Any]) -> Any:
-    """New tuples, lists and dictionaries, with ``make(leaf)`` for each leaf."""
-    if not is_container(structure):
-        return make(structure)
-    kind = type(structure)
-    if isinstance(structure, dict):
-        return kind((key, rebuilt(part, make)) for key, part in structure.items())
-    parts = [rebuilt(part, make) for part in structure]
-    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+def _like(part: dict, new: dict) -> dict:
+    if type(part) is dict:
+        return new
+    twin = part.copy()
+    twin.update(new)
+    return twin

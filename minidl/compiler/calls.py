@@ -9,11 +9,12 @@ from collections import OrderedDict
 from typing import Any
 
 from minidl.autograd import is_grad_enabled
-from minidl.compiler.arguments import described, unknown_result
+from minidl.compiler.arguments import Arguments
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.joint import Joint, Signature, joint_run
 from minidl.compiler.match import difference
 from minidl.compiler.replay import Recording, behind
+from minidl.compiler.results import unknown_result
 from minidl.compiler.step import CompiledStep
 from minidl.nn import Module
 
@@ -77,11 +78,12 @@ class Calls:
         if not is_grad_enabled():
             return self.inference(*args, **kwargs)
         with self.lock:
-            found = described(args, kwargs)
-            if found is None:
-                self.refuse("an argument is no tensor, number or string, nor made of these")
+            try:
+                given = Arguments(args, kwargs, graphs=True)
+            except CaptureError as error:
+                self.refuse(str(error))
                 return self.module(*args, **kwargs)
-            tensors, key = found
+            tensors, key = given.tensors, given.key
             kind = self.kinds.get(key) or self.kind(key)
             for recording in kind.recordings:
                 if recording.holds():

@@ -12,9 +12,9 @@ from minidl.autograd import Leaf, Node, Spec, TensorBase, wrap
 from minidl.autograd.graph import Edge, Output, Saving
 from minidl.autograd.mode import mode
 from minidl.backend import device_of
-from minidl.compiler.arguments import rebuilt
 from minidl.compiler.halves import Halves, Lease, Saved, Source, sources
 from minidl.compiler.joint import Joint, Signature, seeded, signature_of, takes_all
+from minidl.compiler.results import rebuilt
 
 # --------------------------------------------------------------------------- nodes
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from minidl.autograd import TensorBase, wrap
 from minidl.autograd.mode import mode
+from minidl.compiler.arguments import Arguments, with_leaves
 from minidl.compiler.errors import CaptureError
-from minidl.compiler.inputs import Arguments, with_leaves
 from minidl.compiler.match import Signature, difference
 from minidl.compiler.plan import Plan
 from minidl.compiler.recorder import InputLeaf

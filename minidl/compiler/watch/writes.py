@@ -308,8 +308,8 @@ class Writes:
 
     def _append(self, write: Write, args: tuple) -> None:
         exported = tuple(self.exported(arg, write.line) for arg in args)
-        function = write_tensors(write.function)
-        call = Call("write", function, (write.owner, *exported), {}, True, write.line)
+        function = write_tensors(write.function, write.owner)
+        call = Call("write", function, exported, {}, True, write.line)
         self.recorder.trace.calls.append(call)
 
     def finish_writes(self) -> None:
@@ -412,19 +412,21 @@ class Kept:
 
 
 class write_tensors:
-    """A write whose arrays become tensors of their own."""
+    """A write to an object, with tensors for arrays."""
 
-    def __init__(self, function: Callable):
-        self.function = function
+    def __init__(self, function: Callable, owner: Any):
+        self.function, self.owner = function, owner
 
-    def __call__(self, owner: Any, *args: Any) -> None:
-        self.function(owner, *closed(filled(_as_tensor, args)))
+    def __call__(self, *args: Any) -> None:
+        self.function(self.owner, *closed(filled(_as_tensor, args)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, write_tensors) and self.function == other.function
+        if not isinstance(other, write_tensors):
+            return False
+        return self.function == other.function and self.owner is other.owner
 
     def __hash__(self) -> int:
-        return hash(self.function)
+        return hash((self.function, id(self.owner)))
 
 
 def _as_tensor(leaf: Any) -> Any:
