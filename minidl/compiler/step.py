@@ -29,6 +29,7 @@ from minidl.compiler.watch.watch import Reader, Watch, collector_paused
 from minidl.compiler.watch.writes import Kept
 
 _MOST_PLANS = 16
+_MOST_CHANGES = 1000  # reads whose changes are counted
 _MOST_PENDING = 4  # runs of one key that wait for another that agrees
 _PATIENCE = 3  # runs that differ from the one before, with nothing seen to change, until an error
 _MOST_MISSES = 32  # recorded calls without a replay until the step runs uncaptured
@@ -175,6 +176,9 @@ class CompiledStep:
         memory = guard.key[0] == "tensor" and guard.key[2] == "array"
         if same(now, self._last.get(guard.key, before)):
             return  # counted before
+        if len(self._last) >= _MOST_CHANGES:  # most of them of objects that are gone
+            self._last.clear()
+            self._changes.clear()
         self._last[guard.key] = now
         if type(before) in (int, float) or isinstance(before, TensorBase) or memory:
             self._changes[guard.key] += 1

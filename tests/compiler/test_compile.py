@@ -346,6 +346,16 @@ def test_a_changed_attribute_and_a_changed_list():
         assert compiled.captures == 2
 
 
+def test_defaults_of_a_function_without_reads():
+    def factor(*, value=2.0):
+        return value
+
+    step = minidl.compile(lambda x: x * factor())
+    for value in (2.0, 2.0, 2.0, 3.0, 3.0, 4.0):
+        factor.__kwdefaults__["value"] = value
+        assert step(minidl.ones(1)).item() == value
+
+
 def test_what_the_step_itself_counts_and_keeps():
     count, losses = 0, []
 

@@ -195,7 +195,7 @@ class Calls:
     def guard_function(self, function: FunctionType) -> None:
         """Guard a function's code and defaults, which may be assigned."""
         key = ("function", id(function), "")
-        if key in self.guards.all or self.is_instrumented(function.__code__):
+        if key in self.guards.all or self.has_hooks(function):
             return
         const, guards = self.guards.constant(function), self.guards
         test = (

@@ -258,6 +258,10 @@ class Watch(Reads, Writes, Calls):
                 )
         return function
 
+    def has_hooks(self, function: FunctionType) -> bool:
+        """Whether a function was defined in the run: code that calls no hooks is as written."""
+        return any(isinstance(_content(cell), WatchedHooks) for cell in function.__closure__ or ())
+
     def is_instrumented(self, code: CodeType) -> bool:
         """Whether code reports what it does."""
         return is_instrumented(code)
