@@ -127,7 +127,7 @@ class Reads:
     def _described(self, owner: Any, kind: type, name: str, found: Any, in_own: bool) -> Any:
         """What a property or a descriptor of Python's computes; `MISSING` if there is none."""
         if type(found) is property:
-            self.guard_type(owner)
+            self.guard_lookup(owner)
             self.guard_class(kind, name, found)
             if found.fget is None:
                 return getattr(owner, name)
@@ -140,7 +140,7 @@ class Reads:
         is_data = static_attribute(type(found), "__set__") is not MISSING
         if in_own and not is_data:
             return MISSING
-        self.guard_type(owner)
+        self.guard_lookup(owner)
         self.guard_class(kind, name, found)
         if not is_data:
             self.guard_absent(owner, name)
@@ -156,7 +156,7 @@ class Reads:
         if type(hook) is FunctionType:
             if not written:
                 self.guard_absent(owner, name)
-            self.guard_type(owner)
+            self.guard_lookup(owner)
             self.guard_class(kind, "__getattr__", hook)
             return self.call(hook, (owner, name), {})
         try:
@@ -252,7 +252,6 @@ class Reads:
 
     def super_attribute(self, owner: super, name: str) -> Any:
         """An attribute by ``super()``, guarded."""
-        value = getattr(owner, name)
         start = owner.__thisclass__
         instance = owner.__self__
         kind = owner.__self_class__
@@ -267,7 +266,7 @@ class Reads:
             return self.call(found.fget, (instance,), {})
         if found is not MISSING:
             self.guard_super(start, kind, name, found)
-        return value
+        return getattr(owner, name)
 
     def guard_super(self, start: type, kind: type, name: str, found: Any) -> None:
         """Guard what ``super(start, ...)`` finds by ``name``."""
@@ -292,6 +291,16 @@ class Reads:
             self.read.setdefault(id(found), found)
         else:
             self.guard(key, f"static_attribute({const}, {name!r})", found, what)
+
+    def guard_lookup(self, owner: Any) -> None:
+        """Guard that attributes of an object are looked up as they were: its class, and how."""
+        kind = type(owner)
+        self.guard_type(owner)
+        if kind.__flags__ & _HEAP_TYPE:
+            found = static_attribute(kind, "__getattribute__")
+            read = f"{self.guards.constant(kind)}.__getattribute__"
+            what = f"{kind.__name__}.__getattribute__"
+            self.guard(("class", id(kind), "__getattribute__"), read, found, what)
 
     def guard_absent(self, owner: Any, name: str) -> None:
         """Guard that there is no such attribute."""
