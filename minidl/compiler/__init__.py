@@ -65,7 +65,7 @@ def compile(
         graphs.
     audit : int, optional
         Of a step: run it as it is after every so many replays, and compare it with its plan; 0
-        never. By default after 1, 2, 4, 8 ... replays, until audits take 1 % of the time.
+        never. By default after 1, 2, 4 and 8 replays, then as often as 1 % of the time pays for.
 
     Returns
     -------

@@ -54,7 +54,10 @@ class Arguments:
         self.objects: list[Any] = []
         parts: list[Any] = []
         for arg in args:
-            self._take(arg, parts, dynamic)
+            if isinstance(arg, TensorBase):
+                self._take_tensor(arg, parts)
+            else:
+                self._take(arg, parts, dynamic)
         for name, arg in kwargs.items():
             parts.append(name)
             self._take(arg, parts, dynamic)

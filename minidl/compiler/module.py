@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from minidl.autograd.mode import mode
+from minidl.autograd.mode import is_grad_enabled, mode
 from minidl.compiler.calls import Calls
 from minidl.nn import Module
 from minidl.nn.state import IncompatibleKeys
@@ -38,6 +38,13 @@ class CompiledModule(Module):
         own = self.__dict__
         own.update(_roles={"_orig_mod": Module}, _transient=set(), _pre_hooks=[], _hooks=[])
         own.update(_orig_mod=module, _fullgraph=fullgraph, _calls=Calls(module, fullgraph))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._pre_hooks or self._hooks:
+            return self._call_with_hooks(args, kwargs)
+        if is_grad_enabled() or mode.observer is not None:
+            return self.forward(*args, **kwargs)
+        return self._calls.inference(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the original module's result."""

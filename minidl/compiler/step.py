@@ -34,6 +34,7 @@ _MOST_PENDING = 4  # runs of one key that wait for another that agrees
 _PATIENCE = 3  # runs that differ from the one before, with nothing seen to change, until an error
 _MOST_MISSES = 32  # recorded calls without a replay until the step runs uncaptured
 _RETRY = 64  # calls that then run as they are until one is recorded again
+_LAST_EARLY = 8  # replays between the last two audits that come at once
 _SHARE = 0.01  # of the time that audits may take
 
 
@@ -45,8 +46,8 @@ class CompiledStep:
     function : callable
         The step.
     audit : int, optional
-        Audit a plan after this many replays, each time; 0 never. By default after 1, 2, 4, 8 ...
-        replays, until audits take 1 % of the time, and then as often as that allows.
+        Audit a plan after this many replays, each time; 0 never. By default after 1, 2, 4 and 8
+        replays, and then as often as 1 % of the time pays for.
     refuse : callable, optional
         Given the reason when a call cannot be captured, which then runs as it is. Without it
         that is a `CaptureError`.
@@ -348,7 +349,7 @@ class Audits:
         if self.fixed is None:
             each = max((now - self.since - seconds) / self.interval, 1e-9)
             paid = math.ceil(seconds / _SHARE / each)
-            self.interval = max(1, min(2 * self.interval, paid))
+            self.interval = 2 * self.interval if self.interval < _LAST_EARLY else max(1, paid)
         self.left = self.interval
         self.since = now
 
@@ -416,6 +417,8 @@ class _Recording:
             version[0] += 1
         if self.accumulated or self.changed_inputs:
             self._count_changes(tensors)
+        if type(self.result) is _Slot and self.result.is_made:
+            return wrap(arrays[0])
         given = iter(arrays)
         made: dict[_Slot, Any] = {}
         result = filled(lambda leaf: _returned(leaf, given, made, tensors), self.result)
@@ -438,12 +441,13 @@ class _Recording:
 class _Slot:
     """A tensor in a result: one from before the run, an argument, or one that is made."""
 
-    __slots__ = ("is_number", "position", "tensor")
+    __slots__ = ("is_made", "is_number", "position", "tensor")
 
     def __init__(self, value: Value, position: int | None):
         self.tensor = next(iter(value.tensors), None)
         self.position = position
         self.is_number = len(value.layout) == 1
+        self.is_made = not self.is_number and position is None and self.tensor is None
 
 
 def _slot(leaf: Any, slots: dict[Value, _Slot], inputs: dict[Value, int]) -> Any:

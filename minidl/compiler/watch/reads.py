@@ -386,14 +386,12 @@ class Reads:
                 f"(the result of {place.node.op.name}), which a replay could not follow: pass "
                 "detach() of it, or compute it inside the step"
             )
-        self.guard_test(
-            key, f"{const}.place is not None", f"requires_grad of {text_of(tensor)}", line=None
-        )
         hooks = (place.hooks or {}).get(0)
         test = f"hooks_of({const}.place) == {self.guards.constant(list(hooks or ()))}"
         if not hooks:
             test = f"not {const}.place.hooks or {test}"
-        self.guard_test(("tensor", id(tensor), "hooks"), f"({test})", f"hooks of {text_of(tensor)}")
+        what = f"requires_grad, or the hooks, of {text_of(tensor)}"
+        self.guard_test(key, f"({test})", what)  # no place has no hooks: that is an error as well
 
     # ----------------------------------------------------------------- items
 

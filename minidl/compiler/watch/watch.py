@@ -548,6 +548,8 @@ class WatchedRecorder(Recorder):
 
     def takes(self, values: Iterable) -> None:
         super().takes(values)
+        if not mode.enabled:  # then no result depends on whether they require a gradient
+            return
         for leaf in leaves(values):
             if isinstance(leaf, TensorBase) and self.watch.is_outside_tensor(leaf):
                 try:
