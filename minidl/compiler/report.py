@@ -14,7 +14,7 @@ class Report:
 
     def captured(self, reason: str) -> None:
         """Note a capture."""
-        self.reasons.append(reason)
+        self.reasons.append(reason or "these arguments are new, and two runs agreed")
 
     def text(self, step: Any, recordings: list) -> str:
         """The captures and plans of ``step``, as text."""

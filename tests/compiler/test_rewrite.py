@@ -1382,12 +1382,13 @@ def test_asserts_that_nobody_has_rewritten(module):
         find_source(made.f)
 
 
-def test_functions_without_source():
-    names = {}
+def test_functions_of_a_text_that_was_executed():
+    names = {"WORD": "word"}
     exec("def f(): return WORD", names)
-    for function in (names["f"], Point.__init__, Point.__eq__):
-        with pytest.raises(SourceError, match="has no source"):
-            instrument(function)
+    assert copy_of(names["f"])() == "word"
+    edited = names["f"].__code__.replace(co_names=("OTHER",))  # what no text says
+    with pytest.raises(SourceError, match="is not what"):
+        instrument(type(names["f"])(edited, names))
 
 
 def test_text_that_linecache_knows(monkeypatch):
@@ -1396,6 +1397,7 @@ def test_text_that_linecache_knows(monkeypatch):
     monkeypatch.setitem(linecache.cache, "<known>", (len(text), None, lines, "<known>"))
     exec(compile(text, "<known>", "exec"), names)
     assert copy_of(names["f"])(1) == 2
+    monkeypatch.setattr("minidl.compiler.watch.source.executed_texts", lambda name: [])
     exec(compile(text.replace("1", "2"), "<known>", "exec"), names)
     with pytest.raises(SourceError, match=r"is not what .* says now"):
         instrument(names["f"])

@@ -180,6 +180,8 @@ class Reads:
             return self.overlaid(key, value)
         kind = type(owner)
         if self.is_inside(owner):
+            if name == "__dict__":
+                return self.make_inside(value)
             if not in_own and found is not MISSING:
                 self.guard_class(kind, name, found)
             return value

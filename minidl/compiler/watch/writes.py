@@ -100,7 +100,9 @@ class Writes:
         """Put a value into an attribute, past ``__setattr__``."""
         where = ("attribute", id(owner), name)
         before = self._peek(owner, name)
-        function = setattr if isinstance(owner, type | ModuleType) else object.__setattr__
+        method = static_attribute(type(owner), "__setattr__")
+        plain = type(method) is FunctionType or method is object.__setattr__
+        function = object.__setattr__ if plain else setattr  # classes, modules, thread's locals
         function(owner, name, self.kept(owner, value))
         self._note(function, owner, (name, value), where, before)
 
