@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType
 
@@ -64,6 +65,7 @@ _KEPT += ("__annotate__",) if hasattr(FunctionType, "__annotate__") else ("__ann
 
 _known: dict[tuple[str, CodeType], Instrumented | SourceError] = {}
 _made: set[CodeType] = set()
+_lock = threading.RLock()
 
 
 def instrument(function: FunctionType) -> Instrumented:
@@ -85,9 +87,10 @@ def instrument(function: FunctionType) -> Instrumented:
     """
     code = function.__code__
     key = code.co_filename, code  # codes of two files may be equal
-    if key not in _known:
-        _known[key] = _instrumented(function)
-    known = _known[key]
+    known = _known.get(key)
+    if known is None:
+        with _lock:  # linecache is not made for several threads
+            known = _known.get(key) or _known.setdefault(key, _instrumented(function))
     if isinstance(known, SourceError):
         raise SourceError(known.reason)
     return known
