@@ -747,7 +747,9 @@ def test_what_cannot_be_captured_runs_as_the_original(make):
 
 
 def test_the_reason_is_said_once_or_is_an_error():
-    with pytest.warns(RuntimeWarning, match=r"compile\(Looks\).*test_module.*item\(\) looks"):
+    with pytest.warns(
+        RuntimeWarning, match=r"compile\(Looks\).*test_compiled_module.*item\(\) looks"
+    ):
         compiled = CompiledModule(Looks())
         compiled(tensor(2, 4))
     compiled(tensor(2, 4))
