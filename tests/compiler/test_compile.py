@@ -346,6 +346,31 @@ def test_a_changed_attribute_and_a_changed_list():
         assert compiled.captures == 2
 
 
+def test_requires_grad_is_set_in_each_replay():
+    def run(compile):
+        weight = minidl.ones(2)
+
+        def step(x):
+            y = (x * weight).sum()
+            weight.requires_grad_(True)
+            return y.detach()
+
+        step, facts = compile(step), []
+        for _ in range(6):
+            weight.requires_grad_(False)
+            step(minidl.ones(2))
+            facts.append(weight.requires_grad)
+        return facts
+
+    assert run(minidl.compile) == run(lambda step: step) == [True] * 6
+
+
+def test_hooks_that_a_step_leaves_behind_are_refused():
+    weight = minidl.ones(2, requires_grad=True)
+    with pytest.raises(CaptureError, match=r"register_hook\(\) of a tensor from outside"):
+        minidl.compile(lambda x: weight.register_hook(lambda g: g * 2) and x)(minidl.ones(2))
+
+
 def test_defaults_of_a_function_without_reads():
     def factor(*, value=2.0):
         return value

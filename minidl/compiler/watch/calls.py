@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 
 from minidl.autograd import TensorBase, change, wrap
-from minidl.autograd.operator import operators
 from minidl.backend import Device, is_array, xp
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.structure import is_dataclass, leaves
@@ -48,7 +47,6 @@ _NATIVE = (
     BuiltinFunctionType, MethodDescriptorType, MethodWrapperType, WrapperDescriptorType,
     ClassMethodDescriptorType, np.ufunc,
 )  # fmt: skip
-_STEADY = ("numpy", "builtins")
 _CHANGES_FACTS = frozenset({"register_hook", "detach_"})
 _MODE_SETTERS = frozenset(
     {"set_default_dtype", "set_default_device", "set_kernels", "manual_seed_all"}
@@ -221,6 +219,15 @@ class Calls:
             return self.trusted(function, args, kwargs)
         if args and isinstance(args[0], Generator):
             return self._generator(function, args, kwargs)
+        if args and isinstance(args[0], TensorBase):
+            self.recorder.register(args[0])
+            if name == "require_grad":
+                return self.require_grad(*map(self.plain, args), **kwargs)
+            if name in _CHANGES_FACTS and self.is_outside_tensor(args[0]):
+                raise CaptureError(
+                    f"{self.line()}: {name}() of a tensor from outside the step changes it as "
+                    "a replay would not: call it outside the step"
+                )
         keeps_numbers = hasattr(function, "op") or name in _KEEPS_NUMBERS
         args = tuple(self.engine_argument(arg, keeps_numbers) for arg in args)
         kwargs = {key: self.engine_argument(arg, keeps_numbers) for key, arg in kwargs.items()}
@@ -822,4 +829,3 @@ _KEEPS_NUMBERS = frozenset(
     {"add", "sub", "mul", "div", "pow", "__rsub__", "__rtruediv__", "__rpow__", "lerp", "clamp"}
 ) | frozenset(f"{name}_" for name in ("add", "sub", "mul", "div", "pow", "clamp"))
 LIVE_KINDS = (Optimizer, LRScheduler)
-_OPERATORS = operators

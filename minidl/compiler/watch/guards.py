@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import is_
 from types import MethodType
 from typing import Any
@@ -230,8 +230,3 @@ class Guards:
         was, now = text_of(guard.value), text_of(self.now(guard))
         how = "was changed" if was == now else f"changed from {was} to {now}"
         return f"{guard.what}, read at {guard.line}, {how}"
-
-
-def merged(guards: Iterable[Guard]) -> dict[tuple, Guard]:
-    """Index guards by their keys."""
-    return {guard.key: guard for guard in guards}

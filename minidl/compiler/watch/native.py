@@ -17,7 +17,6 @@ import re
 import time
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
@@ -146,6 +145,4 @@ _NUMPY_STATEFUL = frozenset(
      "fromiter", "require", "testing"}
 )  # fmt: skip
 
-REDUCE: Callable = functools.reduce
-ITERATORS = (map, filter, zip, enumerate, reversed, itertools.chain)
 BUILTINS = vars(builtins)
