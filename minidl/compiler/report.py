@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import time
 from typing import Any
+
+_KEPT = 64  # reasons; a step that is captured again and again keeps the latest
 
 
 class Report:
     """Collects why a step was captured."""
 
     def __init__(self) -> None:
-        self.reasons: list[str] = []
+        self.reasons: collections.deque[str] = collections.deque(maxlen=_KEPT)
 
     def captured(self, reason: str) -> None:
         """Note a capture."""
@@ -18,16 +21,17 @@ class Report:
 
     def text(self, step: Any, recordings: list) -> str:
         """The captures and plans of ``step``, as text."""
-        lines = [f"{step!r}: {step.captures} captures, {len(recordings)} plans kept"]
-        lines += [f"  capture {i}: {reason}" for i, reason in enumerate(self.reasons, 1)]
+        first = step.captures - len(self.reasons) + 1
+        lines = [f"{step!r}: captures: {step.captures}, plans kept: {len(recordings)}"]
+        lines += [f"  capture {i}: {reason}" for i, reason in enumerate(self.reasons, first)]
         for i, recording in enumerate(recordings, 1):
-            lines.append(
-                f"  plan {i}: {recording.plan.launches} launches, {recording.plan.calls} calls, "
-                f"{recording.plan.memory:,} bytes; {len(recording.guards)} guards in "
-                f"{_guard_time(recording):.2f} us; {recording.audits.replays} replays, "
-                f"{recording.audits.count} audits (the next after "
-                f"{recording.audits.left} more), {1e3 * recording.seconds:.1f} ms each"
-            )
+            plan, audits = recording.plan, recording.audits
+            lines += [
+                f"  plan {i}: {plan.launches} launches, {plan.calls} calls, {plan.memory:,} bytes",
+                f"    guards: {len(recording.guards)} in {_guard_time(recording):.2f} us per call",
+                f"    replays: {audits.replays}; audits: {audits.count}, "
+                f"{1e3 * recording.seconds:.1f} ms each, the next after {audits.left} more replays",
+            ]
         return "\n".join(lines)
 
 
