@@ -14,7 +14,7 @@ import numpy as np
 from minidl import kernels
 from minidl.autograd import no_grad, op, quiet
 from minidl.backend import float32, int8, is_array, xp
-from minidl.kernels.launch import contiguous
+from minidl.kernels.launch import contiguous, empty, launch
 from minidl.kernels.quantized.reference import LEAST, MOST, along
 from minidl.ops.comparison import clamp
 
@@ -83,10 +83,21 @@ def _parameter(input: Any, value: Any, shape: tuple[int, ...], dtype: np.dtype) 
     if not is_array(value):
         if dtype == int8 and not LEAST <= value <= MOST:
             raise ValueError(f"a zero point is an integer from {LEAST} to {MOST}, got {value}")
-        return xp(input).full(shape, value, dtype)
+        return filled(shape, value, dtype, input)
     if value.shape != shape:
         raise ValueError(f"scale and zero point must have shape {shape}, got {value.shape}")
     return contiguous(value, dtype)
+
+
+def filled(shape: tuple[int, ...], value: float, dtype: np.dtype, like: Any) -> Any:
+    """An array of one number, on the device of ``like``."""
+    array = empty(shape, dtype, like)
+    launch(_fill, array, value)
+    return array
+
+
+def _fill(array: Any, value: float) -> None:
+    array[...] = value
 
 
 # --------------------------------------------------------------------------- functions

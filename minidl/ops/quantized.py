@@ -14,13 +14,13 @@ import numpy as np
 
 from minidl import kernels
 from minidl.autograd import is_grad_enabled, op
-from minidl.backend import int8, is_array, xp
+from minidl.backend import int8, is_array
 from minidl.kernels.launch import contiguous, planned
 from minidl.kernels.packs import watch
 from minidl.kernels.quantized.reference import PLAIN
 from minidl.ops.conv import check_shapes, padding_at_ends
 from minidl.ops.pair import Sizes, pair
-from minidl.ops.quantize import parameters
+from minidl.ops.quantize import filled, parameters
 from minidl.ops.shape import reshape
 
 _MOST_PRODUCTS = 2**31 // (255 * 128)  # whose sum a 32-bit integer surely holds
@@ -56,7 +56,7 @@ def _checked(input: Any, weight: Any, weight_scale: Any, bias: Any) -> Any:
         raise TypeError(f"wants a floating-point input and an int8 weight, got {weight.dtype}")
     outputs = weight.shape[0]
     if not is_array(weight_scale):
-        weight_scale = xp(input).full((), weight_scale, input.dtype)
+        weight_scale = filled((), weight_scale, input.dtype, input)
     if weight_scale.shape not in ((), (outputs,)):
         raise ValueError(f"weight_scale must be one number or {outputs}")
     if bias is not None and (bias.shape != (outputs,) or bias.dtype != input.dtype):

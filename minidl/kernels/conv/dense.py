@@ -68,7 +68,7 @@ def _correlate(
 ) -> None:
     """Launch `minidl.kernels.conv.flat.correlate`."""
     w = contiguous(w)
-    bias = np.zeros(len(w), x.dtype) if bias is None else contiguous(bias)
+    bias = no_bias(len(w), x.dtype) if bias is None else contiguous(bias)
     packed = empty((task.packed,), w.dtype)
     launch(flat.pack, w, task.groups, packed, skip)
     how = task.size, task.groups, task.grid, after, skip
@@ -135,6 +135,12 @@ def number_of_parts(chunks: int, weights: int) -> int:
 
 def _up(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
+
+
+@functools.lru_cache(maxsize=1024)
+def no_bias(filters: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros, to read: the same array each time."""
+    return np.zeros(filters, dtype)
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -5,6 +5,7 @@ One compiled kernel runs any chain: it goes through the steps for each block of 
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numba
@@ -100,6 +101,11 @@ def _elementwise(steps, out, a, b, c, d, e, f):
                 _apply(steps[i, 0], x, y, out[start:stop] if i == last else row)
 
 
+@functools.lru_cache(maxsize=1024)
+def _table(steps: tuple[Step, ...]) -> np.ndarray:
+    return np.array(steps, np.int64)
+
+
 @planned
 def elementwise(inputs: list[np.ndarray], steps: tuple[Step, ...]) -> np.ndarray:
     """See `minidl.kernels.elementwise.reference.elementwise`."""
@@ -113,5 +119,5 @@ def elementwise(inputs: list[np.ndarray], steps: tuple[Step, ...]) -> np.ndarray
         return out
     flat = [contiguous(x).reshape(-1) for x in inputs]
     flat += [np.empty(0, first.dtype)] * (MOST_INPUTS - len(flat))
-    _elementwise(len(steps) * out.size, np.array(steps, np.int64), out.reshape(-1), *flat)
+    _elementwise(len(steps) * out.size, _table(steps), out.reshape(-1), *flat)
     return out

@@ -16,7 +16,7 @@ from minidl.kernels.activation import cuda as activation
 from minidl.kernels.cuda import FLOATING, Source, ctype, packed, tensor_cores
 from minidl.kernels.cuda.tensor_cores import CHUNK, TensorTile, is_aligned
 from minidl.kernels.cuda.tiles import LARGE, SMALL, Tile, fastest
-from minidl.kernels.launch import contiguous, empty, planned, unplanned
+from minidl.kernels.launch import contiguous, empty, is_planned, planned, unplanned
 from minidl.kernels.matmul import few, reference
 from minidl.kernels.matmul.layout import Operands, layout, operands
 from minidl.kernels.reduce import cuda as reduce
@@ -56,7 +56,7 @@ def matmul(a: Any, b: Any, bias: Any | None = None) -> Any:
     shape = *batch, a.shape[-2], b.shape[-1]
     c = empty(shape, a.dtype, a)
     if b.ndim == 2:  # all rows of a at once
-        a, batch = a.reshape(-1, a.shape[-1]), ()
+        a, batch = _reshaped(a, -1, a.shape[-1]), ()
     bias = None if bias is None else contiguous(bias)
     _multiply(_matrices(a, batch), _matrices(b, batch), bias, c, math.prod(batch))
     return c
@@ -115,7 +115,15 @@ def _matrices(x: Any, batch: tuple[int, ...]) -> Any:
         return _settled(x.reshape(x.shape[-2:]))
     if x.shape[:-2] != batch:
         x = xp(x).broadcast_to(x, batch + x.shape[-2:])
-    return _settled(x.reshape(-1, *x.shape[-2:]))
+    return _settled(_reshaped(x, -1, *x.shape[-2:]))
+
+
+def _reshaped(x: Any, *shape: int) -> Any:
+    """``x`` in another shape; what must be copied for that is copied by a launch."""
+    reshaped = x.reshape(shape)
+    if not is_planned() or np.may_share_memory(x, reshaped):
+        return reshaped
+    return contiguous(x).reshape(shape)
 
 
 def _settled(x: Any) -> Any:

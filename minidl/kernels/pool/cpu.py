@@ -133,7 +133,7 @@ def avg_pool2d(
     if not _covered(x):
         return unplanned(reference.avg_pool2d, x, rows, columns, scale)
     y = empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
-    _avg_pool2d(x.size, contiguous(x), rows, columns, scale.astype(x.dtype), y)
+    _avg_pool2d(x.size, contiguous(x), rows, columns, contiguous(scale, x.dtype), y)
     return y
 
 
@@ -158,5 +158,5 @@ def avg_pool2d_grad(
     if not _covered(g):
         return unplanned(reference.avg_pool2d_grad, g, rows, columns, scale, size)
     dx = empty((*g.shape[:2], *size), g.dtype)
-    _avg_pool2d_grad(dx.size, contiguous(g), rows, columns, scale.astype(g.dtype), dx)
+    _avg_pool2d_grad(dx.size, contiguous(g), rows, columns, contiguous(scale, g.dtype), dx)
     return dx

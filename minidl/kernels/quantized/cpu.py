@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from minidl.kernels.conv.dense import SIMD, cropped, grid_of
+from minidl.kernels.conv.dense import SIMD, cropped, grid_of, no_bias
 from minidl.kernels.conv.flat import tap_offsets
 from minidl.kernels.conv.reference import Padding, Pair, output_size
 from minidl.kernels.launch import contiguous, empty, launch, planned, unplanned
@@ -112,5 +112,5 @@ def _numbers(
         spread = empty(outputs, w_scale.dtype)
         launch(np.copyto, spread, w_scale)
         w_scale = spread
-    bias = np.zeros(outputs, np.float32) if bias is None else contiguous(bias)
+    bias = no_bias(outputs, w_scale.dtype) if bias is None else contiguous(bias)
     return scale.reshape(1), zero_point.reshape(1), contiguous(w_scale), bias
