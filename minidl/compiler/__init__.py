@@ -64,7 +64,7 @@ def compile(
         As in PyTorch, and without effect: there is one backend, and on a GPU its plans are CUDA
         graphs.
     audit : int, optional
-        Of a step: run it as it is after every so many replays, and compare it with its plan; 0
+        Run it as it is after every so many replays, and compare the run with its plan; 0
         never. By default after 1, 2, 4 and 8 replays, then as often as 1 % of the time pays for.
 
     Returns
@@ -94,7 +94,7 @@ def compile(
     if isinstance(model, CompiledStep | CompiledModule):
         return model
     if isinstance(model, Module):
-        return CompiledModule(model, fullgraph)
+        return CompiledModule(model, fullgraph, audit)
     if not callable(model):
         raise TypeError(f"compile expected a function or a module, got {type(model).__name__}")
     return CompiledStep(model, audit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 import weakref
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from minidl.compiler.errors import CaptureError
 from minidl.compiler.joint import Joint, Signature, joint_run
 from minidl.compiler.match import difference
 from minidl.compiler.replay import Recording, behind
+from minidl.compiler.report import Report
 from minidl.compiler.results import unknown_result
 from minidl.compiler.step import CompiledStep
 from minidl.nn import Module
@@ -59,12 +61,13 @@ class _Kind:
 class Calls:
     """Which recording serves a call of a module, and what to do when none does."""
 
-    def __init__(self, module: Module, fullgraph: bool):
-        self.module, self.fullgraph = module, fullgraph
+    def __init__(self, module: Module, fullgraph: bool, audit: int | None):
+        self.module, self.fullgraph, self.audit = module, fullgraph, audit
         self.name = f"compile({type(module).__name__})"
         self.trained = self.unrewarded = 0
         refuse = weakref.WeakMethod(self.refuse)  # no cycle keeps plans alive
-        self.inference = CompiledStep(module, refuse=lambda reason: refuse()(reason))
+        self.inference = CompiledStep(module, audit, refuse=lambda reason: refuse()(reason))
+        self.history = Report()
         self.kinds: OrderedDict[Any, _Kind] = OrderedDict()
         self.warned = False
         self.lock = threading.RLock()
@@ -88,6 +91,8 @@ class Calls:
             for recording in kind.recordings:
                 if recording.holds():
                     self.unrewarded = 0
+                    if recording.audits.due():
+                        return self.audited(recording, tensors, kind, args, kwargs)
                     return recording.repeat(tensors, kind)
             if self.unrewarded >= _HOPELESS:
                 self.warn("its calls are of ever new kinds")
@@ -114,6 +119,13 @@ class Calls:
         texts = [text for recording in recordings for text in recording.texts()]
         return "\n".join([*texts, self.inference.code()])
 
+    def report(self) -> str:
+        """Captures with their reasons, and what each plan costs before a replay, as text."""
+        with self.lock:
+            plans = [recording for kind in self.kinds.values() for recording in kind.recordings]
+            text = self.history.text(self.name, self.trained, plans)
+            return f"{text}\nwithout gradients, {self.inference.report()}"
+
     # ----------------------------------------------------------------- recording
 
     def record(self, tensors: list, kind: _Kind, args: tuple, kwargs: dict) -> Any:
@@ -121,13 +133,7 @@ class Calls:
         self.unrewarded += 1
         if kind.pending is not None and not kind.pending.guards.holds():
             kind.pending = None
-        joint = joint_run(
-            lambda call: call(self.module, args, kwargs),
-            tensors,
-            kind.signatures,
-            lambda: (*self.module.parameters(), *self.module.buffers()),
-        )
-        failure = joint.failure or unknown_result(joint.result)
+        joint, failure = self.run(tensors, kind.signatures, args, kwargs)
         if failure:
             kind.pending = None
         else:
@@ -138,6 +144,32 @@ class Calls:
             return behind(joint, self.name, kind)
         return joint.result
 
+    def run(
+        self, tensors: list, signatures: list[Signature], args: tuple, kwargs: dict
+    ) -> tuple[Joint, str]:
+        """Run the module as it is: a recording of it, and why it cannot be replayed, if so."""
+        joint = joint_run(
+            lambda call: call(self.module, args, kwargs),
+            tensors,
+            signatures,
+            lambda: (*self.module.parameters(), *self.module.buffers()),
+        )
+        return joint, joint.failure or unknown_result(joint.result)
+
+    def audited(
+        self, recording: Recording, tensors: list, kind: _Kind, args: tuple, kwargs: dict
+    ) -> Any:
+        """A call that runs as it is and is compared with the plan that would have served it."""
+        start = time.perf_counter()
+        joint, failure = self.run(tensors, recording.signatures, args, kwargs)
+        found = failure or difference(recording.computed, joint.computed)
+        if found:
+            kind.recordings.remove(recording)
+            raise recording.audits.error(found, self.name)
+        joint.trace.close()
+        recording.audits.passed(time.perf_counter() - start)
+        return behind(joint, self.name, kind) if joint.outputs else joint.result
+
     def compare(self, kind: _Kind, joint: Joint, tensors: list) -> str:
         """Keep a plan if this run and the one before computed the same; else why there is none."""
         before, kind.pending = kind.pending, None
@@ -146,7 +178,7 @@ class Calls:
                 return "forward changes what it reads: an attribute, a global, a list"
             found = difference(before.computed, joint.computed)
             if found is None:
-                self.keep(Recording(self.name, joint, tensors), kind)
+                self.keep(Recording(self.name, joint, tensors, self.audit), kind)
                 return ""
             kind.pending = _Pending(joint)
             return f"{found}. No two runs computed the same"
@@ -155,11 +187,19 @@ class Calls:
 
     def keep(self, recording: Recording, kind: _Kind) -> None:
         """Add a plan, and give up those that will not be used any more."""
+        self.history.captured(self.reason(kind))
         self.trained += 1
         kind.failures = 0
         for other in self.kinds.values():
             other.recordings = [r for r in other.recordings if r.has_its_arrays()]
         kind.recordings = [recording, *kind.recordings][:_MOST_PLANS]
+
+    def reason(self, kind: _Kind) -> str:
+        """Why none of the plans for calls like this one served it."""
+        for recording in kind.recordings:
+            for guard in recording.guards.failed():
+                return recording.guards.change(guard)
+        return "another memory of parameters" if kind.recordings else ""
 
     def failed(self, kind: _Kind, reason: str, at_once: bool) -> None:
         """Count a run that came to nothing, and say so unless the next may do better."""

@@ -214,8 +214,8 @@ class Laid:
 
     Attributes
     ----------
-    source : str
-        Its text.
+    plan : Plan
+        The program.
     fixed : dict
         The array of each result that lies in its memory.
     results : list of Value
@@ -225,14 +225,13 @@ class Laid:
     def __init__(self, schedule: Schedule, given: dict[Value, Any] | None = None):
         trace = schedule.trace
         self.results = [value for _, value in trace.gradients]
-        plan = Plan(schedule, given, self.results)
-        self.source, self._replay, self._observed = plan.source, plan.replay, plan.observed
+        self.plan = plan = Plan(schedule, given, self.results)
         self.fixed = {v: a for v, a in plan.fixed.items() if is_array(a)}
         _forget(trace)
 
     def run(self, arrays: list[Any]) -> dict[Value, Any]:
         """Replay the program; the arrays of its results, some of them in its memory."""
-        replay = self._replay if mode.observer is None else self._observed
+        replay = self.plan.replay if mode.observer is None else self.plan.observed
         return dict(zip(self.results, replay(*arrays)[1]))
 
     def own(self, value: Value, array: Any) -> Any:

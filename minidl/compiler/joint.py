@@ -10,6 +10,7 @@ The run itself is an eager one: its results are those of the module, with their 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,8 @@ class Joint:
         Why it cannot be captured; the attributes below are then of no use.
     guards : object
         Its ``holds()`` tells whether all outside state that the call has read is unchanged.
+    seconds : float
+        How long the recorded run took.
     computed : match.Signature or None
         What it computed, for another call to be compared with.
     trace : Trace
@@ -117,6 +120,7 @@ class Joint:
     failure: str
     guards: Any
     trace: Trace
+    seconds: float
     computed: Any = None
     tensors: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
@@ -149,10 +153,12 @@ def joint_run(
     own : callable
         Returns the module's parameters and buffers.
     """
+    start = time.perf_counter()
     run_ = _Run(function, inputs, known)
     found = captured(run_.both, inputs, [])
     failure = found.failure or run_.failure or run_.side_effect(own, found.trace)
-    joint = Joint(run_.result, failure, found.guards, found.trace)
+    seconds = time.perf_counter() - start
+    joint = Joint(run_.result, failure, found.guards, found.trace, seconds)
     if not failure:
         run_.drop_new_leaves(found.trace)
         joint.computed = match.Signature(found.trace)

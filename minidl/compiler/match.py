@@ -29,10 +29,12 @@ class Ref:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ref) or self.number != other.number:
             return False
-        if self.tensors and other.tensors:
-            mine = set(map(id, self.tensors))
-            return self.layout == other.layout and any(id(t) in mine for t in other.tensors)
-        return self.layout == other.layout and bool(self.tensors) == bool(other.tensors)
+        if self.layout != other.layout or bool(self.tensors) != bool(other.tensors):
+            return False
+        if not self.tensors:
+            return True
+        mine = set(map(id, self.tensors))
+        return any(id(tensor) in mine for tensor in other.tensors)
 
     __hash__ = None
 
@@ -103,6 +105,14 @@ def difference(first: Signature, second: Signature) -> str | None:
 def _between_calls(one: tuple, other: tuple) -> str | None:
     if one[0] != other[0] or not _same_function(one[1], other[1]):
         return f"{other[0]} was computed where the run before computed {one[0]}"
+    if not same(one[2], other[2]):
+        return _between_arguments(one, other)
+    if not same(one[3], other[3]):
+        return f"{one[0]} had a result of another shape or dtype than in the run before"
+    return None
+
+
+def _between_arguments(one: tuple, other: tuple) -> str:
     for i, (a, b) in enumerate(zip(one[2][0], other[2][0])):
         if not same(a, b):
             return (
@@ -110,11 +120,7 @@ def _between_calls(one: tuple, other: tuple) -> str | None:
                 f"{_as_numbers(a, b)}. What differs from call to call is passed to the step as "
                 "an argument, numbers as tensors"
             )
-    if not same(one[2], other[2]):
-        return f"{one[0]} got other options than in the run before"
-    if not same(one[3], other[3]):
-        return f"{one[0]} had a result of another shape or dtype than in the run before"
-    return None
+    return f"{one[0]} got other options than in the run before"
 
 
 def _as_numbers(a: Any, b: Any) -> str:
@@ -126,9 +132,12 @@ def same(a: Any, b: Any) -> bool:
     """Whether two arguments or results are alike."""
     if a is b:
         return True
-    if type(a) is not type(b):
+    kind = type(a)
+    if kind is not type(b):
         return False
-    if isinstance(a, tuple | list):
+    if kind is Ref:
+        return a == b
+    if kind is tuple or isinstance(a, tuple | list):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
         return list(a) == list(b) and all(map(same, a.values(), b.values()))

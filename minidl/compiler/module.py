@@ -24,7 +24,8 @@ class CompiledModule(Module):
     RuntimeError. What cannot be captured runs as the original does, with a warning.
 
     Where the original has no such attributes, ``captures`` is how many plans were made,
-    ``code()`` their programs as Python, and ``reset()`` forgets them.
+    ``report()`` why and what they cost, ``code()`` their programs as Python, and ``reset()``
+    forgets them.
 
     Parameters
     ----------
@@ -32,12 +33,14 @@ class CompiledModule(Module):
         The original.
     fullgraph : bool
         Whether it is an error if a call cannot be captured.
+    audit : int, optional
+        After how many replays a plan is audited, see `minidl.compile`.
     """
 
-    def __init__(self, module: Module, fullgraph: bool = False):
+    def __init__(self, module: Module, fullgraph: bool = False, audit: int | None = None):
         own = self.__dict__
         own.update(_roles={"_orig_mod": Module}, _transient=set(), _pre_hooks=[], _hooks=[])
-        own.update(_orig_mod=module, _fullgraph=fullgraph, _calls=Calls(module, fullgraph))
+        own.update(_orig_mod=module, _calls=Calls(module, fullgraph, audit))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._pre_hooks or self._hooks:
@@ -95,7 +98,8 @@ class CompiledModule(Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_orig_mod":
-            self.__dict__.update(_orig_mod=value, _calls=Calls(value, self._fullgraph))
+            calls = Calls(value, self._calls.fullgraph, self._calls.audit)
+            self.__dict__.update(_orig_mod=value, _calls=calls)
         elif name in self.__dict__:
             object.__setattr__(self, name, value)
         else:
@@ -121,10 +125,11 @@ class CompiledModule(Module):
 
     def __reduce__(self) -> tuple:
         hooks = {"_pre_hooks": self._pre_hooks, "_hooks": self._hooks}
-        return type(self), (self._orig_mod, self._fullgraph), hooks
+        calls = self._calls
+        return type(self), (calls.module, calls.fullgraph, calls.audit), hooks
 
 
-_EXTRAS = ("captures", "code", "reset")
+_EXTRAS = ("captures", "code", "report", "reset")
 
 
 def _plain(name: str) -> str:

@@ -105,6 +105,10 @@ class Plan:
         self.launches = layout.launches
         self.calls = sum(step.how is _WHOLE for step in schedule.steps)
 
+    def cost(self) -> str:
+        """What a replay does and takes, as text."""
+        return f"{self.launches} launches, {self.calls} calls, {self.memory:,} bytes"
+
 
 class Schedule:
     """What all plans of a trace have in common: what becomes of each call, and where memory lies.

@@ -12,8 +12,10 @@ from minidl.autograd import Leaf, Node, Spec, TensorBase, wrap
 from minidl.autograd.graph import Edge, Output, Saving
 from minidl.autograd.mode import mode
 from minidl.backend import device_of
+from minidl.compiler.audits import Audits
 from minidl.compiler.halves import Halves, Lease, Saved, Source, sources
 from minidl.compiler.joint import Joint, Signature, seeded, signature_of, takes_all
+from minidl.compiler.plan import Plan
 from minidl.compiler.results import rebuilt
 
 # --------------------------------------------------------------------------- nodes
@@ -98,8 +100,10 @@ _IDLE = 32  # calls per lease, until one that nobody needed is given up
 class Recording:
     """A joint trace that is replayed, and what must hold for it to be."""
 
-    def __init__(self, name: str, joint: Joint, tensors: list):
+    def __init__(self, name: str, joint: Joint, tensors: list, audit: int | None):
         self.op, self.guards = _CompiledCall(name), joint.guards
+        self.audits, self.seconds = Audits(audit), joint.seconds
+        self.computed, self.signatures = joint.computed, joint.signatures
         held = [tensor for value in joint.trace.held for tensor in value.tensors]
         self.held = [(t, t.array, t.place is None) for t in held if _is_leaf(t)]
         self.versions = joint.trace.versions
@@ -132,10 +136,20 @@ class Recording:
 
     def texts(self) -> Iterator[str]:
         """The programs."""
+        return (plan.source for plan in self.plans().values())
+
+    def cost(self) -> str:
+        """What a replay of each direction does, as text."""
+        return "; ".join(f"{name}: {plan.cost()}" for name, plan in self.plans().items())
+
+    def plans(self) -> dict[str, Plan]:
+        """The plans of one lease, by what they are for."""
+        found = {}
         for lease in self.leases[:1]:
-            yield lease.forward.source
-            for backward in lease.backward.values():
-                yield backward.laid.source
+            found["forward"] = lease.forward.plan
+            for i, backward in enumerate(lease.backward.values()):
+                found["backward" if not i else f"backward {i + 1}"] = backward.laid.plan
+        return found
 
     # ----------------------------------------------------------------- forward
 

@@ -1,4 +1,4 @@
-"""The report of a compiled step: its captures with their reasons, and what its guards cost."""
+"""The report of a compiled step or module: captures with their reasons, costs of guards."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Report:
         """Note a capture."""
         self.reasons.append(reason or "these arguments are new, and two runs agreed")
 
-    def text(self, step: Any, recordings: list) -> str:
-        """The captures and plans of ``step``, as text."""
-        first = step.captures - len(self.reasons) + 1
-        lines = [f"{step!r}: captures: {step.captures}, plans kept: {len(recordings)}"]
+    def text(self, title: str, captures: int, recordings: list) -> str:
+        """The captures and the plans kept, as text."""
+        first = captures - len(self.reasons) + 1
+        lines = [f"{title}: captures: {captures}, plans kept: {len(recordings)}"]
         lines += [f"  capture {i}: {reason}" for i, reason in enumerate(self.reasons, first)]
         for i, recording in enumerate(recordings, 1):
-            plan, audits = recording.plan, recording.audits
+            audits = recording.audits
             lines += [
-                f"  plan {i}: {plan.launches} launches, {plan.calls} calls, {plan.memory:,} bytes",
+                f"  plan {i}: {recording.cost()}",
                 f"    guards: {len(recording.guards)} in {_guard_time(recording):.2f} us per call",
                 f"    replays: {audits.replays}; audits: {audits.count}, "
                 f"{1e3 * recording.seconds:.1f} ms each, the next after {audits.left} more replays",

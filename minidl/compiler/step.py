@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import time
 import types
@@ -16,6 +15,7 @@ from typing import Any
 from minidl.autograd import TensorBase, wrap
 from minidl.autograd.mode import mode
 from minidl.compiler.arguments import Arguments, with_leaves
+from minidl.compiler.audits import Audits
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.match import Signature, difference
 from minidl.compiler.plan import Plan
@@ -34,8 +34,6 @@ _MOST_PENDING = 4  # runs of one key that wait for another that agrees
 _PATIENCE = 3  # runs that differ from the one before, with nothing seen to change, until an error
 _MOST_MISSES = 32  # recorded calls without a replay until the step runs uncaptured
 _RETRY = 64  # calls that then run as they are until one is recorded again
-_LAST_EARLY = 8  # replays between the last two audits that come at once
-_SHARE = 0.01  # of the time that audits may take
 
 
 class CompiledStep:
@@ -120,7 +118,7 @@ class CompiledStep:
         """Captures with their reasons, and what each plan costs before a replay, as a table."""
         with self._lock:
             plans = [recording for plans in self._plans.values() for recording in plans]
-            return self.history.text(self, plans)
+            return self.history.text(f"compile({self.__name_or_type()})", self.captures, plans)
 
     def __getattr__(self, name: str) -> Any:
         if "function" not in self.__dict__:
@@ -311,47 +309,9 @@ class CompiledStep:
         run.trace.close()
         if found is not None:
             self._plans.pop(given.key, None)
-            audits = recording.audits
-            raise CaptureError(
-                f"{found}: an audit of the compiled step {self.__name_or_type()} found that its "
-                "plan no longer does what the step does, though no guard has failed. Replays up "
-                f"to number {audits.last_right} were right; {audits.replays - audits.last_right} "
-                "after it may be wrong. Please report the step; compile(..., audit=1) shows the "
-                "first call that differs"
-            )
+            raise recording.audits.error(found, f"the compiled step {self.__name_or_type()}")
         recording.audits.passed(run.seconds)
         return result
-
-
-class Audits:
-    """When a plan is audited, and what came of it."""
-
-    def __init__(self, interval: int | None):
-        self.fixed = interval
-        self.interval = 1 if interval is None else interval
-        self.left = self.interval if interval is None or interval else math.inf
-        self.replays = self.last_right = self.count = 0
-        self.since = time.perf_counter()
-
-    def due(self) -> bool:
-        """Whether the next call is an audit; otherwise it is counted as a replay."""
-        if self.left <= 0 or self.fixed == 1:
-            return True
-        self.left -= 1
-        self.replays += 1
-        return False
-
-    def passed(self, seconds: float) -> None:
-        """Note an audit that found the plan right, and plan the next one."""
-        now = time.perf_counter()
-        self.count += 1
-        self.last_right = self.replays
-        if self.fixed is None:
-            each = max((now - self.since - seconds) / self.interval, 1e-9)
-            paid = math.ceil(seconds / _SHARE / each)
-            self.interval = 2 * self.interval if self.interval < _LAST_EARLY else max(1, paid)
-        self.left = self.interval
-        self.since = now
 
 
 class _Pending:
@@ -397,6 +357,10 @@ class _Recording:
         self.has_records = any(is_record(part) for part in _parts(self.result))
         trace.forget()
         self.holds = self.guards.holds
+
+    def cost(self) -> str:
+        """What a replay does, as text."""
+        return self.plan.cost()
 
     def repeat(self, tensors: list) -> Any:
         """The step once more, on these tensors."""

@@ -124,6 +124,76 @@ def test_without_its_guards_a_stale_plan_is_found_by_an_audit(world, change, int
         assert np.isfinite(step(_x(i)).item())
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        minidl.manual_seed(0)
+        self.layer, self.scale, self.activation = nn.Linear(3, 2), 1.0, F.relu
+
+    def forward(self, x):
+        return self.activation(self.layer(x)) * self.scale
+
+
+MODULE_CHANGES = {
+    "number": lambda m: setattr(m, "scale", 3.0),
+    "function": lambda m: setattr(m, "activation", minidl.tanh),
+    "layer": lambda m: setattr(m, "layer", nn.Linear(3, 2)),
+    "bias": lambda m: setattr(m.layer, "bias", None),
+}
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("interval", [None, 1, 3])
+@pytest.mark.parametrize("change", MODULE_CHANGES)
+def test_without_its_guards_a_compiled_module_is_found_by_an_audit(change, interval, gradients):
+    module = Scaled()
+    compiled = minidl.compile(module, audit=interval)
+
+    def call(i):
+        with minidl.set_grad_enabled(gradients):
+            result = compiled(_x(i))
+        if gradients:
+            result.sum().backward()
+
+    for i in range(4):
+        call(i)
+    calls = compiled._calls
+    plans = calls.kinds.values() if gradients else [calls.inference]
+    for recording in [r for p in plans for r in (p.recordings if gradients else _plans(p))]:
+        recording.holds = lambda: True
+    MODULE_CHANGES[change](module)
+    count = 0
+    with pytest.raises(CaptureError, match="an audit of") as error:
+        for count in range(1, 9):
+            call(count)
+    assert count <= {None: 4, 1: 1, 3: 3}[interval]
+    assert re.search(r"test_audit.py:\d+: ", str(error.value))
+    for i in range(4):  # the stale plan is gone
+        call(i)
+
+
+def _plans(step):
+    return [recording for recordings in step._plans.values() for recording in recordings]
+
+
+def test_audits_of_a_compiled_module_change_no_bit():
+    losses = []
+    for audit in (None, 1, 2, "eager"):
+        module = Scaled()
+        model = module if audit == "eager" else minidl.compile(module, audit=audit)
+        optimizer = minidl.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+        for i in range(12):
+            optimizer.zero_grad()
+            loss = (model(_x(i)) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+        losses.append([loss.item(), *(p.detach().numpy().tobytes() for p in module.parameters())])
+        if audit == 2:
+            report = model.report()
+            assert "captures: 1" in report and "audits: 3" in report and "backward: " in report
+    assert all(each == losses[-1] for each in losses)
+
+
 def test_audits_come_after_1_2_4_8_replays_and_then_as_time_allows():
     step = minidl.compile(lambda x: x * 2 + 1)
     recorded = []
