@@ -20,6 +20,7 @@ from minidl.autograd.mode import mode
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError, users_line
 from minidl.compiler.memory import root
+from minidl.compiler.profiling import restore_profile, set_profile
 from minidl.compiler.structure import copied, leaves, mapped
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Call, Trace, Value, layout_of
@@ -156,7 +157,7 @@ class Recorder(Observer):
         profile, observer = sys.getprofile(), mode.observer
         mode.observer = None
         if profile is not None:
-            sys.setprofile(None)
+            set_profile(None)
         try:
             if self.has_numbers:
                 args, options = mapped(_plain, args), mapped(_plain, options)
@@ -444,14 +445,6 @@ def must_fail(function: Callable, error: type[Exception], args: tuple, options: 
         f"{getattr(function, '__name__', function)} raised {error.__name__} when the step was "
         "captured, and the step caught it; now it does not: whether it fails depends on values"
     )
-
-
-def restore_profile(profile: Any) -> None:
-    """Undo ``sys.setprofile``: of cProfile, ``sys.getprofile`` returns the profiler itself."""
-    if profile is None or callable(profile):
-        sys.setprofile(profile)
-    else:
-        profile.enable()
 
 
 def _array_of(leaf: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import minidl
 from minidl import nn
 from minidl.compiler import CaptureError
+from minidl.compiler.profiling import set_profile
 from minidl.nn import functional as F
 
 
@@ -285,6 +287,36 @@ def test_trainings_in_several_threads_are_what_they_are_alone(rounds):
         for (kind, seed), found in results.items():
             assert found == alone[seed], (kind, seed)
         assert len(results) == 16
+
+
+def test_threads_set_their_profile_functions_at_once():
+    """CPython 3.11 raises a RuntimeError where two threads do so without `set_profile`."""
+    errors = []
+
+    class Slow:
+        """A profile function whose end gives other threads the time to set theirs."""
+
+        def __call__(self, *event):
+            pass
+
+        def __del__(self):
+            time.sleep(1e-4)
+
+    def run():
+        try:
+            for _ in range(50):
+                set_profile(Slow())
+        except RuntimeError as error:
+            errors.append(error)
+        finally:
+            set_profile(None)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
 
 
 def test_one_step_called_from_several_threads():

@@ -32,9 +32,9 @@ from minidl.compiler.structure import is_dataclass, leaves
 from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.trace import layout_of
 from minidl.compiler.watch import native
+from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
 from minidl.compiler.watch.names import global_names, imported_names
-from minidl.compiler.watch.reads import _HEAP_TYPE as HEAP_TYPE
 from minidl.compiler.watch.source import SourceError
 from minidl.compiler.watch.trust import is_engine, is_library, is_named_tuples, is_own
 from minidl.nn import Module

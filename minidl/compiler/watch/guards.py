@@ -23,6 +23,9 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
 
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
 
+IMMUTABLE = (str, bytes, tuple, frozenset, range, slice, int, float, complex, type(None))
+"""Classes whose instances have no contents of their own that could change."""
+
 
 def is_plain(value: Any) -> bool:
     """Whether a value is immutable and is compared by what it is, not by identity."""
@@ -62,6 +65,14 @@ def same_items(now: Any, before: list) -> bool:
 def same_mapping(now: dict, keys: list, values: list) -> bool:
     """Compare the items of a dict, in their order, with those that it had."""
     return len(now) == len(keys) and same_items(now, keys) and same_items(now.values(), values)
+
+
+def own_attributes(owner: Any) -> Any:
+    """The ``__dict__`` of an object, not by its ``__getattr__``; None if it has none."""
+    try:
+        return object.__getattribute__(owner, "__dict__")
+    except AttributeError:
+        return None
 
 
 def static_attribute(cls: type, name: str) -> Any:

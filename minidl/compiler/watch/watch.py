@@ -20,16 +20,19 @@ from minidl.autograd import TensorBase, observed_by
 from minidl.autograd.mode import mode
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError, is_users, users_line
-from minidl.compiler.recorder import Recorder, restore_profile
+from minidl.compiler.profiling import restore_profile, set_profile
+from minidl.compiler.recorder import Recorder
 from minidl.compiler.structure import leaves
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Call, Value, layout_of
 from minidl.compiler.watch import hooks as transparent
 from minidl.compiler.watch.calls import LIVE_KINDS, Calls
-from minidl.compiler.watch.guards import MISSING, Guards, is_plain, static_attribute
+from minidl.compiler.watch.contents import VIEWS
+from minidl.compiler.watch.guards import MISSING, Guards, is_plain, own_attributes, static_attribute
 from minidl.compiler.watch.hooks import Hooks
 from minidl.compiler.watch.instrument import instrument, is_instrumented
-from minidl.compiler.watch.reads import HELPERS, VIEWS, Reads, own_attributes, tensor_facts
+from minidl.compiler.watch.reads import HELPERS, Reads
+from minidl.compiler.watch.tensors import tensor_facts
 from minidl.compiler.watch.trust import is_engine, is_named_tuples, is_own, is_trusted
 from minidl.compiler.watch.writes import Write, Writes
 
@@ -170,7 +173,7 @@ class Watch(Reads, Writes, Calls):
     @contextmanager
     def _profiled(self) -> Iterator[None]:
         previous = sys.getprofile()
-        sys.setprofile(self._entered)
+        set_profile(self._entered)
         try:
             yield
         finally:
@@ -286,7 +289,7 @@ class Watch(Reads, Writes, Calls):
             if isinstance(arg, TensorBase):
                 self.recorder.register(arg)
         profile = sys.getprofile()
-        sys.setprofile(self._entered)
+        set_profile(self._entered)
         try:
             return self.call(function, args, {})
         finally:
@@ -302,7 +305,7 @@ class Watch(Reads, Writes, Calls):
         if profile is None or not all(map(_is_simple, leaves((args, kwargs) if kwargs else args))):
             result = function(*args, **kwargs)
         else:
-            sys.setprofile(None)
+            set_profile(None)
             try:
                 result = function(*args, **kwargs)
             finally:

@@ -28,8 +28,8 @@ from minidl.compiler.structure import (
 )
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Call, Value
-from minidl.compiler.watch.guards import MISSING, is_plain, same, static_attribute
-from minidl.compiler.watch.reads import hashable, own_attributes
+from minidl.compiler.watch.contents import hashable
+from minidl.compiler.watch.guards import MISSING, is_plain, own_attributes, same, static_attribute
 
 
 class Write(NamedTuple):
