@@ -1,9 +1,10 @@
 """Capture and replay: a step runs as recorded calls over memory that is there already.
 
-``errors`` and ``structure`` serve the others. ``watch`` runs the step's Python code so that each
-read of outside state becomes a guard; ``recorder`` notes what it computes in a ``trace``;
-``match`` compares two runs; ``plan`` turns a trace into a ``program`` in fixed ``memory``;
-``step`` and ``module`` put them together. docs/compile.md has the argument why nothing slips.
+``errors`` and ``structure`` serve the others. ``rewrite`` makes instrumented copies of functions,
+and ``watch`` runs the step's Python code as such copies, so that each read of outside state becomes
+a guard; ``recorder`` notes what it computes in a ``trace``; ``match`` compares two runs; ``plan``
+turns a trace into a ``program`` in fixed ``memory``; ``step`` and ``module`` put them together.
+docs/compile.md has the argument why nothing slips.
 """
 
 from __future__ import annotations

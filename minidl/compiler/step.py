@@ -24,8 +24,10 @@ from minidl.compiler.report import Report
 from minidl.compiler.structure import closed, filled, is_dataclass, leaves, mapped, opened
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Trace, Value
+from minidl.compiler.watch.changing import Reader
+from minidl.compiler.watch.collector import collector_paused
 from minidl.compiler.watch.guards import Guard, Guards, same
-from minidl.compiler.watch.watch import Reader, Watch, collector_paused
+from minidl.compiler.watch.watch import Watch
 from minidl.compiler.watch.writes import Kept
 
 _MOST_PLANS = 16

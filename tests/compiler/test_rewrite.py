@@ -25,10 +25,10 @@ import pytest
 import minidl.nn
 import minidl.optim
 import minidl.vision
-from minidl.compiler.watch.hooks import Hooks
-from minidl.compiler.watch.instrument import instrument, is_instrumented
-from minidl.compiler.watch.scopes import mangled
-from minidl.compiler.watch.source import SourceError, find_source
+from minidl.compiler.rewrite.hooks import Hooks
+from minidl.compiler.rewrite.instrument import instrument, is_instrumented
+from minidl.compiler.rewrite.scopes import mangled
+from minidl.compiler.rewrite.source import SourceError, find_source
 
 WORD, NUMBERS, TABLE = "word", [3, 1, 2], {"a": 1}
 
@@ -1397,7 +1397,7 @@ def test_text_that_linecache_knows(monkeypatch):
     monkeypatch.setitem(linecache.cache, "<known>", (len(text), None, lines, "<known>"))
     exec(compile(text, "<known>", "exec"), names)
     assert copy_of(names["f"])(1) == 2
-    monkeypatch.setattr("minidl.compiler.watch.source.executed_texts", lambda name: [])
+    monkeypatch.setattr("minidl.compiler.rewrite.source.executed_texts", lambda name: [])
     exec(compile(text.replace("1", "2"), "<known>", "exec"), names)
     with pytest.raises(SourceError, match=r"is not what .* says now"):
         instrument(names["f"])

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from typing import Literal
 
-from minidl.compiler.watch.source import FunctionNode
+from minidl.compiler.rewrite.source import FunctionNode
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 Kind = Literal["function", "class", "comprehension"]

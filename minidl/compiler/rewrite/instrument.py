@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType
 
-from minidl.compiler.watch.hooks import Hooks
-from minidl.compiler.watch.rewrite import HOOKS, rewritten
-from minidl.compiler.watch.source import FUTURE, FunctionNode, Source, SourceError, find_source
+from minidl.compiler.rewrite.hooks import Hooks
+from minidl.compiler.rewrite.rewrite import rewritten
+from minidl.compiler.rewrite.source import FUTURE, FunctionNode, Source, SourceError, find_source
+from minidl.compiler.rewrite.syntax import HOOKS
 
 _FACTORY = "@factory"
 _FUNCTION = "@function"
