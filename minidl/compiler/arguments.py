@@ -109,8 +109,11 @@ class Arguments:
         array, place = tensor.array, tensor.place
         if place is None:
             parts.append(
-                (array.shape, array.dtype.char, array.strides, type(array), tensor.grad is None)
-            )
+                (
+                    array.shape, array.dtype.char, array.strides, type(array), type(tensor),
+                    tensor.grad is None,
+                )
+            )  # fmt: skip
             return
         if not self.graphs and not isinstance(place, Leaf) and place.node.args is not None:
             raise CaptureError(
@@ -118,7 +121,7 @@ class Arguments:
                 "graph a replayed step could not continue: pass detach() of it, or compile the "
                 "module and not the step"
             )
-        fact = (True, tensor.grad is None, bool(getattr(place, "hooks", None)))
+        fact = (type(tensor), tensor.grad is None, bool(getattr(place, "hooks", None)))
         parts.append((array.shape, array.dtype.char, array.strides, type(array), fact))
 
     def _take_container(self, arg: Any, parts: list, dynamic: dict[int, type] | None) -> None:

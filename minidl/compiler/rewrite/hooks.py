@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-_BINARY = {
+BINARY = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -23,7 +23,7 @@ _BINARY = {
     "|": operator.or_,
     "^": operator.xor,
 }
-_INPLACE = {
+INPLACE = {
     "+": operator.iadd,
     "-": operator.isub,
     "*": operator.imul,
@@ -38,8 +38,8 @@ _INPLACE = {
     "|": operator.ior,
     "^": operator.ixor,
 }
-_UNARY = {"-": operator.neg, "+": operator.pos, "~": operator.invert}
-_COMPARE = {
+UNARY = {"-": operator.neg, "+": operator.pos, "~": operator.invert}
+COMPARE = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -126,15 +126,15 @@ class Hooks:
 
     def binary(self, sign: str, left: Any, right: Any) -> Any:
         """``left + right``, or another of ``+ - * / // % ** @ << >> & | ^``."""
-        return _BINARY[sign](left, right)
+        return BINARY[sign](left, right)
 
     def inplace(self, sign: str, left: Any, right: Any) -> Any:
         """``left += right``: what is bound again; signs as in :meth:`binary`."""
-        return _INPLACE[sign](left, right)
+        return INPLACE[sign](left, right)
 
     def unary(self, sign: str, value: Any) -> Any:
         """``-value``, or another of ``- + ~``."""
-        return _UNARY[sign](value)
+        return UNARY[sign](value)
 
     def compare(self, sign: str, left: Any, right: Any) -> Any:
         """``left < right``, or another of ``== != < <= > >= in``, ``not in``."""
@@ -142,7 +142,7 @@ class Hooks:
             return left in right
         if sign == "not in":
             return left not in right
-        return _COMPARE[sign](left, right)
+        return COMPARE[sign](left, right)
 
     def identical(self, left: Any, right: Any) -> bool:
         """``left is right``; ``is not`` is the opposite of it."""

@@ -7,6 +7,7 @@ from types import (
     FunctionType,
     MethodType,
     MethodWrapperType,
+    ModuleType,
 )
 from typing import Any
 
@@ -95,6 +96,9 @@ class AttributeReads:
     def _fallback(self, owner: Any, kind: type, name: str) -> Any:
         """An attribute that does not exist, unless ``__getattr__`` makes it."""
         hook = static_attribute(kind, "__getattr__")
+        if kind is ModuleType:
+            self._guard_module_hook(owner)
+            hook = vars(owner).get("__getattr__")
         written = ("attribute", id(owner), name) in self.written
         original = self.step_of(owner)
         if original is not None:  # what minidl.compile made stands in for it
@@ -102,6 +106,8 @@ class AttributeReads:
         if type(hook) is FunctionType:
             if not written:
                 self.guard_absent(owner, name)
+            if kind is ModuleType:
+                return self.call(hook, (name,), {})
             self.guard_lookup(owner)
             self.guard_class(kind, "__getattr__", hook)
             return self.call(hook, (owner, name), {})
@@ -117,6 +123,12 @@ class AttributeReads:
                 self.guard_test(key, f"not hasattr({const}, {name!r})", what)
             raise
         return self.note_attribute(owner, name, value)
+
+    def _guard_module_hook(self, module: ModuleType) -> None:
+        """Guard the function that makes a module's missing attributes."""
+        read = f"dict_get(vars({self.guards.constant(module)}), '__getattr__')"
+        key, what = ("attribute", id(module), "__getattr__"), f"{module.__name__}.__getattr__"
+        self.guard(key, read, vars(module).get("__getattr__"), what)
 
     def note_attribute(
         self, owner: Any, name: str, value: Any, found: Any = MISSING, in_own: bool = True
@@ -191,6 +203,8 @@ class AttributeReads:
                 owner, name, value, f"{self.name_of(owner)}.{name}", self.line()
             )
             self.read.setdefault(id(value), value)
+        elif name not in vars(owner):
+            self.guard_class(owner, name, found)  # of a class from outside that it inherits from
         return value
 
     def _class_entry(self, owner: type, name: str, value: Any) -> Any:

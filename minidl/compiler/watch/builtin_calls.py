@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import operator
 import weakref
 from abc import ABCMeta
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 from minidl.autograd import TensorBase
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError
+from minidl.compiler.rewrite import hooks as operators
 from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import MISSING, static_attribute
@@ -34,9 +36,19 @@ class BuiltinCalls:
             weakref.ref: self._weak_reference, functools.reduce: self._reduce,
             functools.partial: self._partial, builtins.dir: self._dir,
             float: self._float, int: self._int, enumerate: self._enumerate, str: self._str,
-            print: functools.partial(self._print, print), list: self._list,
+            operator.getitem: self.item, operator.setitem: self.set_item,
+            operator.delitem: self.delete_item, operator.contains: self.contains,
+            operator.truth: self._bool, operator.not_: lambda value: not self.truth(value),
+            operator.is_: operator.is_, operator.is_not: operator.is_not,
+            hash: self._hash, print: functools.partial(self._print, print), list: self._list,
         }  # fmt: skip
         handlers = {id(function): handler for function, handler in pairs.items()}
+        for table, hook in (
+            (operators.BINARY, self.binary), (operators.COMPARE, self.compare),
+            (operators.UNARY, self.unary), (operators.INPLACE, self.inplace),
+        ):  # fmt: skip
+            for sign, function in table.items():
+                handlers.setdefault(id(function), functools.partial(hook, sign))
         return {**handlers, id(Module.__call__): self._module_call}
 
     def _module_call(self, module: Any, *args: Any, **kwargs: Any) -> Any:
@@ -156,6 +168,14 @@ class BuiltinCalls:
 
     def _bool(self, *value: Any) -> bool:
         return self.truth(*value) if value else False
+
+    def _hash(self, value: Any) -> int:
+        method = static_attribute(type(value), "__hash__")
+        if type(method) is FunctionType and not isinstance(value, TensorBase):
+            self.guard_type(value)
+            self.guard_class(type(value), "__hash__", method)
+            return self.call(method, (value,), {})
+        return self._pure(hash, (value,), {})
 
     def _reduce(self, function: Callable, values: Any, *initial: Any) -> Any:
         return functools.reduce(self.callback(function), self.iterate(values), *initial)

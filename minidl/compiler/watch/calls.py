@@ -30,7 +30,7 @@ from minidl.compiler.watch import native
 from minidl.compiler.watch.builtin_calls import BuiltinCalls
 from minidl.compiler.watch.construction import Construction
 from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
-from minidl.compiler.watch.names import global_names, imported_names
+from minidl.compiler.watch.names import absolute, global_names, imported_names
 from minidl.compiler.watch.native_calls import NativeCalls
 from minidl.compiler.watch.trust import is_engine, is_library, is_named_tuples, is_own
 from minidl.random import Generator
@@ -126,7 +126,7 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
                 test = f"{name!r} not in {const} and {name!r} not in {builtins_}"
                 self.guard_test(("global", id(space), name), test, f"global {name!r}")
         for module, names in imported_names(function.__code__):
-            self._guard_missing_import(module, names)
+            self._guard_missing_import(absolute(module, space), names)
 
     def _guard_missing_import(self, module: str, names: tuple[str, ...]) -> None:
         modules = self.guards.constant(sys.modules)

@@ -7,8 +7,10 @@ container, and those that a replay has to call again.
 
 from __future__ import annotations
 
+import bisect
 import builtins
 import functools
+import heapq
 import itertools
 import math
 import operator
@@ -71,6 +73,25 @@ MUTATORS = {
 }  # fmt: skip
 """Methods that change a container."""
 
+MUTATING_FUNCTIONS = frozenset(
+    {heapq.heappush, heapq.heappop, heapq.heapify, heapq.heapreplace, heapq.heappushpop,
+     bisect.insort, bisect.insort_left, bisect.insort_right}
+)  # fmt: skip
+"""Functions that change the container that is their first argument."""
+
+ITERATING = frozenset(
+    {sum, max, min, sorted, zip, map, filter, any, all, list, set, tuple, frozenset, dict,
+     enumerate, bytes, bytearray, deque, OrderedDict, defaultdict, Counter, math.prod, math.fsum,
+     math.dist}
+)  # fmt: skip
+"""Functions that iterate over their arguments; others look at them as objects."""
+
+_ITERATING_METHODS = frozenset(
+    {"join", "fromkeys", "extend", "extendleft", "update", "__iadd__", "difference", "union",
+     "intersection", "isdisjoint", "issubset", "issuperset", "symmetric_difference",
+     "difference_update", "intersection_update", "symmetric_difference_update"}
+)  # fmt: skip
+
 CALLS_BACK = frozenset(
     {map, filter, sorted, min, max, functools.cmp_to_key, itertools.accumulate, itertools.groupby,
      itertools.starmap, itertools.takewhile, itertools.dropwhile, itertools.filterfalse}
@@ -101,6 +122,16 @@ def advice_for(function: Any) -> str:
     if module in ("io", "_io", "posix", "nt", "builtins") and name in ("open", "input", "stat"):
         return ADVICE["io"]
     return "call it outside the step and pass what it returns as an argument"
+
+
+def iterates(function: Any) -> bool:
+    """Whether a function of C's iterates over its arguments."""
+    if isinstance(function, type):
+        return function in ITERATING or function.__module__ == "itertools"
+    function = function.func if type(function) is functools.partial else function
+    if getattr(function, "__name__", "") in _ITERATING_METHODS:
+        return True
+    return getattr(function, "__module__", "") == "itertools" or function in ITERATING
 
 
 def is_pure(function: Any, owner: Any) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
-from collections.abc import Callable
+import string
+from _string import formatter_field_name_split
+from collections.abc import Callable, Iterator
 from types import (
     FunctionType,
     GeneratorType,
@@ -60,11 +63,19 @@ class NativeCalls:
             return self._method(function, owner, name, args, kwargs)
         if (isinstance(owner, type) and name == "__new__") or name == "fromkeys":
             return self.make_inside(self.native(function, args, kwargs))
+        if function in native.MUTATING_FUNCTIONS:
+            return self._mutating(function, *args, **kwargs)
         if native.is_pure(function, owner):
             return self._pure(function, args, kwargs)
         if function in native.LIVE:
             return self.live(function, args, kwargs)
         raise self.refused(function)
+
+    def _mutating(self, function: Any, owner: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a function that changes the container that is its first argument."""
+        if self.is_inside(owner):
+            return self.native(function, (owner, *args), kwargs)
+        return self.mutate(function, owner, tuple(map(self.looked_at, args)), kwargs)
 
     def _has_number(self, args: tuple, kwargs: dict) -> bool:
         return any(type(leaf) is Number for leaf in leaves((args, kwargs)))
@@ -108,8 +119,34 @@ class NativeCalls:
             self.guard(("attribute", id(owner), name), read, value, f"{name}")
         return value
 
+    def _formatted(
+        self, text: str, args: tuple, kwargs: Any, numbers: Iterator[int] | None = None
+    ) -> str:
+        """``text.format(*args, **kwargs)``; fields without a number are counted by ``numbers``."""
+        numbers = itertools.count() if numbers is None else numbers
+        parts = []
+        for literal, field, spec, conversion in string.Formatter().parse(text):
+            parts.append(literal)
+            if field is not None:
+                value = self._field(field, args, kwargs, numbers)
+                spec = self._formatted(spec, args, kwargs, numbers)
+                parts.append(self.format(value, conversion, spec))
+        return "".join(parts)
+
+    def _field(self, field: str, args: tuple, kwargs: Any, numbers: Iterator[int]) -> Any:
+        """The value of a field such as ``0.name[key]``."""
+        first, rest = formatter_field_name_split(field)
+        first = next(numbers) if first == "" else first
+        value = args[first] if isinstance(first, int) else self.item(kwargs, first)
+        for is_attribute, key in rest:
+            value = self.attribute(value, key) if is_attribute else self.item(value, key)
+        return value
+
     def _method(self, function: Any, owner: Any, name: str, args: tuple, kwargs: dict) -> Any:
         """Call a method of an object of C's."""
+        if isinstance(owner, str) and name in ("format", "format_map"):
+            given = ((), args[0]) if name == "format_map" else (args, kwargs)
+            return self._formatted(owner, *given)
         if isinstance(owner, native.PURE_TYPES) or is_plain(owner):
             return self._pure(function, args, kwargs)
         reads = native.kind_in(native.READERS, owner, name)
@@ -120,14 +157,14 @@ class NativeCalls:
                 return handled
         if reads is not None:
             self.content(owner)
-            args = tuple(map(self.content_argument, args))
+            args = tuple(self.pure_argument(function, arg) for arg in args)
             return self.make_inside(self.native(function, args, kwargs))
         if changes is not None:
             if self.is_inside(owner):
-                args = tuple(map(self.iterated_argument, args))
+                args = tuple(self.kept_argument(function, arg) for arg in args)
                 kwargs = {key: self.callback(value) for key, value in kwargs.items()}
                 return self.native(function, args, kwargs)
-            args = tuple(map(self.content_argument, args))
+            args = tuple(self.kept_argument(function, arg) for arg in args)
             return self.mutate(getattr(changes, name), owner, args, kwargs)
         if isinstance(owner, GeneratorType) and self.is_instrumented(owner.gi_code):
             return function(*args, **kwargs)
@@ -181,7 +218,19 @@ class NativeCalls:
             return self.callback(arg)
         if isinstance(arg, FunctionType | MethodType) or id(arg) in self.special:
             return self.callback(arg)
-        return self.iterated_argument(arg)
+        return self.iterated_argument(arg) if native.iterates(function) else self.looked_at(arg)
+
+    def kept_argument(self, function: Any, arg: Any) -> Any:
+        """An argument of a method that changes a container: its elements, or an element."""
+        return self.iterated_argument(arg) if native.iterates(function) else arg
+
+    def looked_at(self, arg: Any) -> Any:
+        """An argument that is looked at as an object, containers to any depth."""
+        if is_plain(arg) or isinstance(arg, TensorBase):
+            return arg
+        if static_attribute(type(arg), "__next__") is not MISSING:
+            return self.iterate(arg)
+        return self.deep(arg)
 
     def iterated_argument(self, arg: Any) -> Any:
         """An argument that may be iterated over."""
@@ -191,10 +240,6 @@ class NativeCalls:
             self.deep(arg) if isinstance(arg, list | dict | tuple | set) else None
             return self.iterate(arg)
         return arg
-
-    def content_argument(self, arg: Any) -> Any:
-        """An argument whose elements are looked at, or kept."""
-        return self.iterated_argument(arg)
 
     def callback(self, function: Any) -> Any:
         """A function that C's code will call: it is watched as any other."""

@@ -17,7 +17,7 @@ from minidl.compiler.watch.contents import VIEWS
 from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
 from minidl.compiler.watch.trust import is_engine
 
-_BINARY = {
+_BINARY_METHODS = {
     "+": ("__add__", "__radd__"), "-": ("__sub__", "__rsub__"), "*": ("__mul__", "__rmul__"),
     "/": ("__truediv__", "__rtruediv__"), "//": ("__floordiv__", "__rfloordiv__"),
     "%": ("__mod__", "__rmod__"), "**": ("__pow__", "__rpow__"), "@": ("__matmul__", "__rmatmul__"),
@@ -26,7 +26,7 @@ _BINARY = {
     "==": ("__eq__", "__eq__"), "!=": ("__ne__", "__ne__"), "<": ("__lt__", "__gt__"),
     "<=": ("__le__", "__ge__"), ">": ("__gt__", "__lt__"), ">=": ("__ge__", "__le__"),
 }  # fmt: skip
-_UNARY = {"-": "__neg__", "+": "__pos__", "~": "__invert__"}
+_UNARY_METHODS = {"-": "__neg__", "+": "__pos__", "~": "__invert__"}
 _TRANSPARENT = Hooks()
 
 
@@ -35,16 +35,16 @@ class Operators:
 
     def binary(self, sign: str, left: Any, right: Any) -> Any:
         """``left + right`` and the like."""
-        return self._operated(sign, transparent._BINARY[sign], left, right)
+        return self._operated(sign, transparent.BINARY[sign], left, right)
 
     def inplace(self, sign: str, left: Any, right: Any) -> Any:
         """``left += right`` and the like."""
-        function = transparent._INPLACE[sign]
+        function = transparent.INPLACE[sign]
         if isinstance(left, TensorBase):
             right = right if type(right) is Number else self.deep(right)
             self.recorder.register(left)
             return self.trusted(function, (left, right), {})
-        name = "__i" + _BINARY[sign][0][2:]
+        name = "__i" + _BINARY_METHODS[sign][0][2:]
         method = static_attribute(type(left), name)
         if type(method) is FunctionType:
             self.guard_class(type(left), name, method)
@@ -62,15 +62,15 @@ class Operators:
 
     def unary(self, sign: str, value: Any) -> Any:
         """``-value`` and the like."""
-        method = static_attribute(type(value), _UNARY[sign])
+        method = static_attribute(type(value), _UNARY_METHODS[sign])
         if type(method) is FunctionType and not isinstance(value, TensorBase | Number):
-            self.guard_class(type(value), _UNARY[sign], method)
+            self.guard_class(type(value), _UNARY_METHODS[sign], method)
             return self.call(method, (value,), {})
         if isinstance(value, TensorBase):
             self.recorder.register(value)
         if is_array(value):
             self.host_operand(value)
-        result = transparent._UNARY[sign](value)
+        result = transparent.UNARY[sign](value)
         return self._numpy_result(result)
 
     def compare(self, sign: str, left: Any, right: Any) -> Any:
@@ -84,7 +84,7 @@ class Operators:
             unequal = static_attribute(type(left), "__ne__")
             if type(equal) is FunctionType and type(unequal) is not FunctionType:
                 return not self.truth(self.compare("==", left, right))
-        return self._operated(sign, transparent._COMPARE[sign], left, right)
+        return self._operated(sign, transparent.COMPARE[sign], left, right)
 
     def _operated(self, sign: str, function: Callable, left: Any, right: Any) -> Any:
         if isinstance(left, TensorBase) or isinstance(right, TensorBase):
@@ -99,7 +99,7 @@ class Operators:
             for side in (left, right):
                 self.host_operand(side)
             return self._numpy_result(function(left, right))
-        forward, reflected = _BINARY[sign]
+        forward, reflected = _BINARY_METHODS[sign]
         first = static_attribute(type(left), forward)
         second = static_attribute(type(right), reflected)
         if type(first) is FunctionType or type(second) is FunctionType:
@@ -121,7 +121,7 @@ class Operators:
 
     def _by_methods(self, sign: str, left: Any, right: Any) -> Any:
         """Python's protocol of operators, for classes that define them in Python."""
-        forward, reflected = _BINARY[sign]
+        forward, reflected = _BINARY_METHODS[sign]
         tries = [(forward, left, right), (reflected, right, left)]
         if type(right) is not type(left) and isinstance(right, type(left)):
             tries.reverse()

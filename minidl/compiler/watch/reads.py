@@ -94,8 +94,10 @@ class Reads(AttributeReads, TensorReads, ContentReads):
 
     def name_of(self, owner: Any) -> str:
         """Name an object in a message."""
-        if isinstance(owner, ModuleType | type | FunctionType):
-            return getattr(owner, "__qualname__", None) or owner.__name__
+        if isinstance(owner, ModuleType):
+            return owner.__name__
+        if isinstance(owner, type | FunctionType):
+            return owner.__qualname__
         known = self.paths.get(id(owner))
         return known or f"a {type(owner).__name__}"
 

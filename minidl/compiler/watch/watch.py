@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
 import threading
 from collections import deque
@@ -26,6 +25,7 @@ from minidl.compiler.watch.calls import Calls
 from minidl.compiler.watch.changing import ChangingReads
 from minidl.compiler.watch.collector import collector_paused
 from minidl.compiler.watch.guards import MISSING, Guards, is_plain, static_attribute
+from minidl.compiler.watch.names import absolute
 from minidl.compiler.watch.operators import Operators
 from minidl.compiler.watch.reads import HELPERS, Reads
 from minidl.compiler.watch.recording import WatchedRecorder
@@ -308,8 +308,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
             read = f"{self.guards.constant(sys.modules)}[{path!r}]"
             self.guard(("module", path, ""), read, value, f"the module {path}")
             return
-        if module.startswith("."):
-            module = importlib.util.resolve_name(module, space.get("__package__") or "")
+        module = absolute(module, space)
         source = sys.modules.get(module)
         if source is None:
             return

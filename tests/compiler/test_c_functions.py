@@ -1,0 +1,191 @@
+"""Functions of C in a compiled step: what they read is guarded, what they change is replayed."""
+
+import bisect
+import heapq
+import operator
+import types
+
+import pytest
+
+import minidl
+from minidl.compiler import CaptureError
+
+X = minidl.tensor([1.0, 2.0])
+
+
+class Box:
+    """An object with special methods that C's code may or may not call."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __iter__(self):
+        return iter([self.value, 1.0])
+
+    def __add__(self, other):
+        return Box(self.value + other)
+
+    def __getitem__(self, key):
+        return self.value
+
+    def __hash__(self):
+        return hash(self.value)
+
+
+class Base:
+    item = 2.0
+
+    def method(self):
+        return self.item
+
+
+class State:
+    """What the steps read and change, and how it changes from outside."""
+
+    def __init__(self):
+        self.object = types.SimpleNamespace(k=2)
+        self.mapping = {"k": 2.0}
+        self.numbers = [3.0, 5.0]
+        self.box = Box(2.0)
+        self.base = type("Base", (Base,), {})
+
+    def change(self):
+        self.object.k = 5
+        self.mapping["k"] = 7.0
+        self.numbers[0] = 1.0
+        self.box.value = 4.0
+        self.base.item = 9.0
+
+    def seen(self):
+        return self.object.k, dict(self.mapping), list(self.numbers), self.box.value
+
+
+def formatted(state, x):
+    text = "{o.k} {[k]:{width}.2f} {!s:>4} {{}}"
+    first, second, third, _ = text.format(
+        state.mapping, state.numbers[0], o=state.object, width=9
+    ).split()
+    return x * float(first) * float(second) * float(third)
+
+
+def formatted_by_mapping(state, x):
+    return x * float("{k}".format_map(state.mapping))
+
+
+def pushed(state, x):
+    heapq.heappush(state.numbers, 4.0 + len(state.numbers))
+    return x * state.numbers[0]
+
+
+def popped(state, x):
+    state.numbers.extend([6.0, 8.0])
+    return x * heapq.heappop(state.numbers)
+
+
+def inserted(state, x):
+    bisect.insort(state.numbers, 4.0)
+    return x * state.numbers[1]
+
+
+def set_by_operator(state, x):
+    operator.setitem(state.mapping, "n", 3.0)
+    operator.iadd(state.numbers, [2.0])
+    return x * operator.getitem(state.mapping, "k")
+
+
+def computed_by_operator(state, x):
+    return x * operator.getitem(state.box, 0) * operator.add(state.box, 1.0).value
+
+
+def kept_in_containers(state, x):
+    """An iterable object that becomes an element is not iterated over."""
+    held = []
+    held.append(state.box)
+    held.insert(0, state.box)
+    return x * held[0].value * {}.setdefault("a", held[1]).value
+
+
+def hashed(state, x):
+    return x * (hash(state.box) % 7) * (1.0 if callable(state.box) else 2.0)
+
+
+def inherited(state, x):
+    """A class made in the step reads what a class from outside has."""
+    return x * type("Made", (state.base,), {}).item
+
+
+def inherited_by_an_instance(state, x):
+    class Made(state.base):
+        def method(self):
+            return super().method() + self.item
+
+    return x * Made().method()
+
+
+STEPS = [
+    formatted, formatted_by_mapping, pushed, popped, inserted, set_by_operator,
+    computed_by_operator, kept_in_containers, hashed, inherited, inherited_by_an_instance,
+]  # fmt: skip
+
+
+def outcomes(function, compiled):
+    state = State()
+
+    def step(x):
+        return function(state, x)
+
+    step = minidl.compile(step, audit=0) if compiled else step
+    found = []
+    for i in range(8):
+        if i == 5:
+            state.change()
+        found.append((step(X).tolist(), state.seen()))
+    return found, step
+
+
+@pytest.mark.parametrize("function", STEPS, ids=lambda function: function.__name__)
+def test_a_step(function):
+    found, step = outcomes(function, compiled=True)
+    assert found == outcomes(function, compiled=False)[0]
+    settled = function not in (pushed, popped, inserted, set_by_operator)  # what changes each time
+    assert bool(step.captures) is settled
+
+
+def test_attributes_that_a_module_makes():
+    module = types.ModuleType("made")
+    calls = []
+
+    def make(name):
+        if name != "item":
+            raise AttributeError(name)
+        calls.append(name)
+        return module.factor
+
+    module.factor, module.__getattr__ = 2.0, make
+    step = minidl.compile(lambda x: x * module.item)
+    for i in range(9):
+        if i == 4:
+            module.factor = 3.0
+        if i == 7:
+            module.__getattr__ = lambda name: 11.0
+        assert step(X)[0].item() == (2.0, 3.0, 11.0)[(i >= 4) + (i >= 7)]
+        assert len(calls) == min(i + 1, 7)
+
+
+def test_elements_compared_by_code_that_is_not_watched_are_refused():
+    class Equal:
+        def __eq__(self, other):
+            return True
+
+    values = [1, Equal()]
+    with pytest.raises(CaptureError, match=r"__eq__.* is called by code that is not Python's own"):
+        minidl.compile(lambda x: x * values.index(2))(X)
+
+
+def test_the_class_of_a_tensor_decides_on_the_plan():
+    def step(x, value):
+        return x * (2.0 if isinstance(value, minidl.nn.Parameter) else 3.0)
+
+    compiled, parameter = minidl.compile(step), minidl.nn.Parameter(minidl.ones(2), False)
+    for value in 4 * [minidl.ones(2)] + 4 * [parameter] + [minidl.ones(2)]:
+        assert compiled(X, value).tolist() == step(X, value).tolist()
