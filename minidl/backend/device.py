@@ -89,13 +89,13 @@ def device_or_default(place: Device | str | int | None) -> Device:
 
 
 def _is_cupy(array: Any) -> bool:
-    return _is_of_cupy(type(array))  # asked of foreign arrays only
+    return _is_of_cupy(type(array).__module__)  # asked of foreign arrays only
 
 
-@functools.cache
-def _is_of_cupy(kind: type) -> bool:
+@functools.cache  # by name: classes would be kept alive
+def _is_of_cupy(module: str) -> bool:
     # without importing CuPy
-    return kind.__module__.partition(".")[0] == "cupy"
+    return module.partition(".")[0] == "cupy"
 
 
 def is_array(value: Any) -> bool:
@@ -110,7 +110,7 @@ def xp(*arrays: Any) -> ModuleType:
         return np
     if kind is EmulatorArray:
         return array_module
-    return load_cupy() if _is_of_cupy(kind) else np
+    return load_cupy() if _is_of_cupy(kind.__module__) else np
 
 
 def xp_of(place: Device) -> ModuleType:

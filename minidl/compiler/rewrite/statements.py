@@ -149,7 +149,8 @@ class Statements(Scoped):
         if scope.temporaries:
             start = 0 if ast.get_docstring(node, clean=False) is None else 1
             node.body.insert(start, located(ast.Nonlocal(scope.temporaries), node))
-        return [*self.variables(node), node, *self.wrote([node.name], node)]
+        made = as_statement(hook(node, "made", load_name(node.name)), node)
+        return [*self.variables(node), node, made, *self.wrote([node.name], node)]
 
     def variables(self, at: ast.ClassDef) -> list[ast.stmt]:
         """Make the temporary variables of a class body variables of the function."""

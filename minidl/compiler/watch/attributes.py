@@ -245,7 +245,7 @@ class AttributeReads:
         if type(found) is _SLOT and found.__objclass__.__module__.startswith("minidl."):
             return
         const = self.guards.constant(kind)
-        if found is MISSING:
+        if found is MISSING and not hasattr(kind, name):  # nor has its metaclass
             self.guard_test(key, f"not hasattr({const}, {name!r})", what)
         elif type(found) in (FunctionType, property, staticmethod) and name.isidentifier():
             value = getattr(kind, name)  # looked up by Python itself, which is fastest
@@ -253,6 +253,15 @@ class AttributeReads:
             self.read.setdefault(id(found), found)
         else:
             self.guard(key, f"static_attribute({const}, {name!r})", found, what)
+
+    def special_method(self, owner: Any, name: str) -> Any:
+        """The method ``name`` of an object's class, guarded; `MISSING` if there is none."""
+        kind = type(owner)
+        found = static_attribute(kind, name)
+        if kind.__flags__ & HEAP_TYPE and not isinstance(owner, TensorBase | Number):
+            self.guard_type(owner)
+            self.guard_class(kind, name, found)
+        return found
 
     def guard_lookup(self, owner: Any) -> None:
         """Guard that attributes of an object are looked up as they were: its class, and how."""

@@ -17,6 +17,7 @@ from minidl.autograd import TensorBase
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.rewrite import hooks as operators
+from minidl.compiler.structure import mapped
 from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import MISSING, static_attribute
@@ -32,7 +33,8 @@ class BuiltinCalls:
             getattr: self._getattr, hasattr: self._hasattr, setattr: self._setattr,
             delattr: self._delattr, vars: self._vars, len: self.length, iter: self._iter,
             next: self._next, isinstance: self._isinstance, issubclass: self._issubclass,
-            type: self._type, bool: self._bool, super: super, callable: callable, id: id,
+            type: self._type, bool: self._bool, super: super,
+            callable: self._callable, id: self._id,
             weakref.ref: self._weak_reference, functools.reduce: self._reduce,
             functools.partial: self._partial, builtins.dir: self._dir,
             float: self._float, int: self._int, enumerate: self._enumerate, str: self._str,
@@ -147,6 +149,7 @@ class BuiltinCalls:
 
     def _type(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) != 1:
+            args = mapped(self.plain, args)
             return self.make_inside(self.native(type, args, kwargs))
         if type(args[0]) is Number:
             return type(args[0].value)
@@ -169,13 +172,21 @@ class BuiltinCalls:
     def _bool(self, *value: Any) -> bool:
         return self.truth(*value) if value else False
 
+    def _callable(self, value: Any) -> bool:
+        if not isinstance(value, type):
+            self.special_method(value, "__call__")
+        return callable(value)
+
+    def _id(self, value: Any) -> int:
+        return id(self.by_identity(value))
+
     def _hash(self, value: Any) -> int:
         method = static_attribute(type(value), "__hash__")
         if type(method) is FunctionType and not isinstance(value, TensorBase):
             self.guard_type(value)
             self.guard_class(type(value), "__hash__", method)
             return self.call(method, (value,), {})
-        return self._pure(hash, (value,), {})
+        return self._pure(hash, (self.by_identity(value),), {})
 
     def _reduce(self, function: Callable, values: Any, *initial: Any) -> Any:
         return functools.reduce(self.callback(function), self.iterate(values), *initial)

@@ -114,6 +114,7 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
                 f"{self.line()}: {function.__qualname__} cannot be watched: {error}"
             ) from None
         self.guard_missing(function)
+        self.began += 1
         return copy(*args, **kwargs)
 
     def guard_missing(self, function: FunctionType) -> None:
@@ -225,6 +226,9 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
                     f"{self.line()}: {name}() of a tensor from outside the step changes it as "
                     "a replay would not: call it outside the step"
                 )
+        for arg in leaves((args, kwargs)):
+            if isinstance(arg, TensorBase):
+                self.shape_of(arg)
         keeps_numbers = hasattr(function, "op") or name in _KEEPS_NUMBERS
         args = tuple(self.engine_argument(arg, keeps_numbers) for arg in args)
         kwargs = {key: self.engine_argument(arg, keeps_numbers) for key, arg in kwargs.items()}

@@ -44,6 +44,8 @@ class ChangingReads:
         const = self.guards.constant(reader)
         if type(value) in (int, float):
             kind = self.guards.constant(type(value))
+            if moved and self.lenient:  # its caller may go on unwatched, with a plain number
+                raise self.unwatchable(owner, f"{name!r}, which a call in the step changes,")
             if not moved:
                 test = f"type({const}()) is {kind}"
                 self.guard_test((*key, "type"), test, f"the type of {name!r}")
@@ -69,7 +71,26 @@ class ChangingReads:
         self.recorder.trace.calls.append(call)
         self.recorder.know(tensor.array, value)
         self.recorder.dynamic_tensors.append(tensor)
+        self.replaced[id(tensor)] = f"{const}()"
         return tensor
+
+    def by_identity(self, thing: Any) -> Any:
+        """Guard which tensor it is, of one that each replay reads again; returns it.
+
+        For uses other than computing with it: as a key, stored, returned.
+        """
+        read = self.replaced.get(id(thing))
+        if read is not None:
+            self.guard(("tensor", id(thing), "identity"), read, thing, "which tensor is read")
+        return thing
+
+    def identical(self, left: Any, right: Any) -> bool:
+        """``left is right``, guarded where one of them is read again."""
+        outcome = left is right
+        if id(left) in self.replaced or id(right) in self.replaced:
+            texts = [self.replaced.get(id(s)) or self.guards.constant(s) for s in (left, right)]
+            self.guard_outcome(" is ".join(texts), outcome)
+        return outcome
 
     def moved_by(self, function: Any, args: tuple) -> None:
         """Note what a call that each replay makes again may have changed."""

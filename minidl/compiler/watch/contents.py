@@ -15,6 +15,7 @@ import numpy as np
 from minidl.autograd import TensorBase
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError
+from minidl.compiler.structure import mapped
 from minidl.compiler.symbolic import Number
 from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import (
@@ -51,15 +52,13 @@ class ContentReads:
             key = self.plain_slice(key)
         if kind in IMMUTABLE or (isinstance(owner, type) and kind is type):
             return owner[key]
-        method = static_attribute(kind, "__getitem__")
+        method = self.special_method(owner, "__getitem__")
         if type(method) is FunctionType:
-            self.guard_type(owner)
-            self.guard_class(kind, "__getitem__", method)
             return self.call(method, (owner, key), {})
         if isinstance(owner, tuple):
             return owner[key]
         if isinstance(owner, dict | MappingProxyType):
-            return self.dict_item(owner, key)
+            return self.dict_item(owner, self.by_identity(key))
         if isinstance(owner, _SEQUENCES):
             return self.list_item(owner, key)
         if is_array(owner):
@@ -218,10 +217,11 @@ class ContentReads:
     def length(self, owner: Any) -> int:
         """``len(owner)``, guarded."""
         kind = type(owner)
-        method = static_attribute(kind, "__len__")
-        if type(method) is FunctionType and not isinstance(owner, TensorBase):
-            self.guard_type(owner)
-            self.guard_class(kind, "__len__", method)
+        if isinstance(owner, TensorBase):
+            self.shape_of(owner)
+            return len(owner)
+        method = self.special_method(owner, "__len__")
+        if type(method) is FunctionType:
             return self.call(method, (owner,), {})
         size = len(owner)
         if kind in IMMUTABLE or isinstance(owner, tuple) or self.is_inside(owner):
@@ -271,15 +271,14 @@ class ContentReads:
     def contains(self, owner: Any, value: Any) -> bool:
         """``value in owner``, guarded."""
         kind = type(owner)
-        method = static_attribute(kind, "__contains__")
+        method = self.special_method(owner, "__contains__")
         if type(method) is FunctionType and not isinstance(owner, TensorBase):
-            self.guard_type(owner)
-            self.guard_class(kind, "__contains__", method)
             return bool(self.call(method, (owner, value), {}))
         if method is MISSING and type(static_attribute(kind, "__iter__")) is FunctionType:
             return any(item is value or item == value for item in self.iterate(owner))
         if type(value) is Number:
             value = value.settle("in")
+        self.by_identity(value)
         if isinstance(owner, dict | set | MappingProxyType) and not self.is_inside(owner):
             found = value in owner
             where = ("item", id(owner), hashable(value))
@@ -316,10 +315,8 @@ class ContentReads:
             if self.is_instrumented(owner.gi_code) or self.is_inside(owner):
                 return owner
             raise self.unwatchable(owner, "what is left of it")
-        method = static_attribute(kind, "__iter__")
+        method = self.special_method(owner, "__iter__")
         if type(method) is FunctionType:
-            self.guard_type(owner)
-            self.guard_class(kind, "__iter__", method)
             return self.iterate(self.call(method, (owner,), {}))
         if is_array(owner):
             return self.content(owner)
@@ -367,6 +364,7 @@ class ContentReads:
         """Guard all that a pattern may look at."""
         if is_plain(subject):
             return subject
+        subject = mapped(lambda leaf: leaf.settle("a case") if is_number(leaf) else leaf, subject)
         self.deep(subject)
         if not isinstance(subject, tuple | list | dict | set | TensorBase):
             kind = type(subject)

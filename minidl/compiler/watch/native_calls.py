@@ -210,7 +210,8 @@ class NativeCalls:
         if any(isinstance(arg, TensorBase) for arg in args):
             for arg in args:
                 self.deep(arg)
-        return self.make_inside(self.native(function, args, kwargs))
+        result = self.native(function, args, kwargs)
+        return result if function in native.SELECTING else self.make_inside(result)
 
     def pure_argument(self, function: Any, arg: Any) -> Any:
         """An argument of a pure function: iterated, called back, or looked at."""

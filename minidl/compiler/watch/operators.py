@@ -45,9 +45,8 @@ class Operators:
             self.recorder.register(left)
             return self.trusted(function, (left, right), {})
         name = "__i" + _BINARY_METHODS[sign][0][2:]
-        method = static_attribute(type(left), name)
+        method = self.special_method(left, name)
         if type(method) is FunctionType:
-            self.guard_class(type(left), name, method)
             return self.call(method, (left, right), {})
         if isinstance(left, list | set | dict | deque) and not self.is_inside(left):
             return self.mutate(getattr(type(left), name), left, (self.iterated_argument(right),))
@@ -62,9 +61,8 @@ class Operators:
 
     def unary(self, sign: str, value: Any) -> Any:
         """``-value`` and the like."""
-        method = static_attribute(type(value), _UNARY_METHODS[sign])
+        method = self.special_method(value, _UNARY_METHODS[sign])
         if type(method) is FunctionType and not isinstance(value, TensorBase | Number):
-            self.guard_class(type(value), _UNARY_METHODS[sign], method)
             return self.call(method, (value,), {})
         if isinstance(value, TensorBase):
             self.recorder.register(value)
@@ -100,8 +98,8 @@ class Operators:
                 self.host_operand(side)
             return self._numpy_result(function(left, right))
         forward, reflected = _BINARY_METHODS[sign]
-        first = static_attribute(type(left), forward)
-        second = static_attribute(type(right), reflected)
+        first = self.special_method(left, forward)
+        second = self.special_method(right, reflected)
         if type(first) is FunctionType or type(second) is FunctionType:
             return self._by_methods(sign, left, right)
         for side in (left, right):

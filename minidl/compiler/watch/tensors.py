@@ -22,6 +22,8 @@ class TensorReads:
 
     def tensor_attribute(self, tensor: Any, name: str) -> Any:
         """An attribute of a tensor: facts that a replay depends on are guarded."""
+        if name in ("grad", "version", "view_version"):
+            self.by_identity(tensor)
         if name == "grad":
             return self.tensor_gradient(tensor)
         own = getattr(tensor, "__dict__", None)
@@ -62,6 +64,12 @@ class TensorReads:
     def is_outside_tensor(self, tensor: Any) -> bool:
         """Whether a tensor may have been there before the run."""
         return id(tensor) in self.recorder.foreign and id(tensor) not in self.recorder.wrappers
+
+    def shape_of(self, tensor: Any) -> None:
+        """Guard the memory of a tensor of which more is looked at than operators note."""
+        self.recorder.register(tensor)
+        if self.is_outside_tensor(tensor) and id(tensor.array) not in self.recorder.prior:
+            self.guard_array(tensor)
 
     def guard_array(self, tensor: Any) -> None:
         """Guard that a tensor has its memory still."""

@@ -70,6 +70,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.inside: set[int] = set()
         self.read: dict[int, Any] = {}  # what was read from outside, by identity
         self.paths: dict[int, str] = {}
+        self.replaced: dict[int, str] = {}  # how tensors are read that each replay reads again
         self.written: dict[tuple, Any] = {}
         self.writes: list[Write] = []
         self.deferred: dict[int, list[Write]] = {}  # writes that wait for the end, by owner
@@ -80,6 +81,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.stray: str | None = None
         self.place: tuple[CodeType, int] | None = None  # where in the user's program the run is
         self.harmless: dict[int, CodeType] = {}  # code that may run, by its identity
+        self.began = 0  # calls of functions that ran, maybe not to their end
         self.active = False
         self.thread = threading.get_ident()
 
@@ -112,6 +114,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.special.clear()
         self.given.clear()
         self.read.clear()
+        self.replaced.clear()
         self.written.clear()
         self.writes.clear()
         self.snapshots.clear()
@@ -119,9 +122,12 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.recorder.close()
         self.recorder.watch = None
 
-    def give_up(self, error: CaptureError) -> None:
-        """Go on without watching, if that is allowed."""
-        if not self.lenient:
+    def give_up(self, error: CaptureError, began: int | None = None) -> None:
+        """Go on without watching, if that is allowed.
+
+        It is not if what failed will be run again and has run some function since ``began``.
+        """
+        if not self.lenient or began not in (None, self.began):
             raise error
         self.failure = self.failure or str(error)
         self.active = False
@@ -282,10 +288,12 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
 
     def native(self, function: Any, args: tuple, kwargs: dict) -> Any:
         """Call a function of C's."""
+        self.began += 1
         return function(*args, **kwargs)
 
     def trusted(self, function: Any, args: tuple, kwargs: dict) -> Any:
         """Call trusted code, which runs no other Python code if its arguments have none."""
+        self.began += 1
         profile = sys.getprofile()
         if profile is None or not all(map(_is_simple, leaves((args, kwargs) if kwargs else args))):
             result = function(*args, **kwargs)

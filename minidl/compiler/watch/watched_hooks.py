@@ -81,10 +81,11 @@ def _delegated(name: str) -> Callable:
         if self.watch.here():
             if self.is_users:
                 self.locate(sys._getframe(1))
+            began = self.watch.began
             try:
                 return getattr(self.watch, name)(*args, **kwargs)
             except CaptureError as error:
-                self.watch.give_up(error)
+                self.watch.give_up(error, began)
         return transparent_method(self, *args, **kwargs)
 
     return method
@@ -93,7 +94,7 @@ def _delegated(name: str) -> Callable:
 for _name in (
     "attribute", "set_attribute", "delete_attribute", "item", "set_item", "delete_item", "binary",
     "inplace", "unary", "compare", "truth", "format", "iterate", "iterate_mapping", "read_all",
-    "context",
+    "context", "identical",
 ):  # fmt: skip
     setattr(WatchedHooks, _name, _delegated(_name))
 
@@ -102,10 +103,11 @@ def _call(self: WatchedHooks, function: Any, /, *args: Any, **kwargs: Any) -> An
     if self.watch.here():
         if self.is_users:
             self.locate(sys._getframe(1))
+        began = self.watch.began
         try:
             return self.watch.call(function, args, kwargs)
         except CaptureError as error:
-            self.watch.give_up(error)
+            self.watch.give_up(error, began)
     return function(*args, **kwargs)
 
 
@@ -123,12 +125,7 @@ def _made(self: WatchedHooks, value: Any) -> Any:
     return self.watch.make_inside(value) if self.watch.here() else value
 
 
-def _identical(self: WatchedHooks, left: Any, right: Any) -> bool:
-    return left is right
-
-
 WatchedHooks.call, WatchedHooks.operand, WatchedHooks.made = _call, _operand, _made
 WatchedHooks.unpack = _iterated
-WatchedHooks.identical = _identical
 _UNWATCHED = (eval, exec, dir, compile, input, open)
 """Builtins that the copy calls itself, or that no guard can cover."""

@@ -218,6 +218,7 @@ class Writes:
         """A key without a `Number`."""
         if type(key) is Number:
             return key.settle("an index")
+        self.by_identity(key)
         return self.plain_slice(key) if type(key) is slice else key
 
     def delete_item(self, owner: Any, key: Any) -> None:
@@ -255,7 +256,10 @@ class Writes:
         if not silent:
             self.content(owner)
         result = method(owner, *(self.kept(owner, arg) for arg in args))
-        self._note(method, owner, args, ("content", id(owner), ""))
+        try:
+            self._note(method, owner, args, ("content", id(owner), ""))
+        except CaptureError as error:  # it has been changed, and must not be again
+            self.give_up(error)
         return result
 
     def snapshot(self, owner: Any) -> None:
@@ -363,12 +367,12 @@ class Writes:
 
     def _exported(self, leaf: Any, line: str) -> Any:
         if isinstance(leaf, TensorBase | Number):
-            return self.recorder.returned(leaf)
+            return self.recorder.returned(self.by_identity(leaf))
         if is_plain(leaf) or isinstance(leaf, np.dtype | Device | ModuleType | np.generic):
             return leaf
         if isinstance(leaf, Value) or (id(leaf) in self.read and not self.is_inside(leaf)):
             return leaf
-        if isinstance(leaf, type) or self.is_given(leaf):
+        if (isinstance(leaf, type) and not self.is_inside(leaf)) or self.is_given(leaf):
             return leaf
         if isinstance(leaf, MethodType) and self._exported(leaf.__self__, line) is not None:
             return leaf
