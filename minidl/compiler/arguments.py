@@ -148,8 +148,8 @@ def _plain_key(value: Any) -> Any:
         return value.real.hex(), value.imag.hex()
     if kind is slice:
         return tuple(map(_plain_key, (value.start, value.stop, value.step)))
-    if kind is frozenset:
-        return frozenset((type(part), _plain_key(part)) for part in value)
+    if kind is tuple or kind is frozenset:  # of a set also the order, which loops see
+        return tuple((type(part), _plain_key(part)) for part in value)
     return value
 
 

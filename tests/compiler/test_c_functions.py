@@ -182,6 +182,24 @@ def test_elements_compared_by_code_that_is_not_watched_are_refused():
         minidl.compile(lambda x: x * values.index(2))(X)
 
 
+@pytest.mark.parametrize("passed", [True, False])
+def test_elements_of_a_frozen_set_have_a_type_and_an_order(passed):
+    sets = [frozenset({1}), frozenset({1.0}), frozenset({0, 8}), frozenset({8, 0})]
+    assert list(sets[2]) != list(sets[3])
+    box = {}
+
+    def step(x, given):
+        first = next(iter(box["set"] if given is None else given))
+        return x * {int: 2.0, float: 3.0}[type(first)] + first
+
+    compiled = minidl.compile(step)
+    for values in sets:
+        for _ in range(4):
+            box["set"], given = values, values if passed else None
+            assert compiled(X, given).tolist() == step(X, given).tolist()
+    assert compiled.captures == 4
+
+
 def test_the_class_of_a_tensor_decides_on_the_plan():
     def step(x, value):
         return x * (2.0 if isinstance(value, minidl.nn.Parameter) else 3.0)

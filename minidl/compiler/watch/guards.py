@@ -48,7 +48,7 @@ def same(now: Any, before: Any) -> bool:
         return (now == before and math.copysign(1, now) == math.copysign(1, before)) or (
             now != now and before != before
         )
-    if kind is tuple:
+    if kind is tuple or kind is frozenset:  # of a set also the order, which loops see
         return len(now) == len(before) and all(map(same, now, before))
     if kind is complex:
         return same(now.real, before.real) and same(now.imag, before.imag)
