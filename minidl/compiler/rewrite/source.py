@@ -74,8 +74,17 @@ def find_source(function: FunctionType) -> Source:
     if found is None and "@pytest_ar" in function.__globals__:
         found = file.with_other_asserts(code)
     if found is None:
-        raise SourceError(f"is not what {code.co_filename} says now: the file has changed")
+        raise SourceError(_not_found(code.co_filename))
     return found
+
+
+def _not_found(name: str) -> str:
+    if name.startswith("<"):
+        return (
+            f"its source is not known ({name}): define it in a file, or import minidl before the "
+            "text is executed"
+        )
+    return f"is not what {name} says now: the file has changed"
 
 
 class _File:
