@@ -144,12 +144,9 @@ class Tensor(TensorBase):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        if value.array.dtype != self.array.dtype:
-            raise TypeError(f"data: cannot put {value.dtype} in the place of {self.dtype}")
-        self.version[0] += 1
-        self.array, self.version, self.view_version = value.array, value.version, None
-        if isinstance(self.place, Leaf):
-            self.place.shape = value.array.shape
+        if self.requires_grad and value.array.dtype.kind != "f":
+            raise TypeError(f"data: a tensor that requires a gradient cannot hold {value.dtype}")
+        autograd.replace_array(self, value.array, value.version)
 
     def detach(self) -> Tensor:
         """The same memory, outside the graph."""

@@ -162,6 +162,22 @@ def test_conversion_keeps_integers_and_converts_gradients():
         net.to("nowhere")
 
 
+@pytest.mark.parametrize("optimizer", [minidl.optim.SGD, minidl.optim.Adam, minidl.optim.AdamW])
+@pytest.mark.parametrize("convert", ["double", "half"])
+def test_a_converted_module_trains_in_its_dtype(convert, optimizer):
+    layer = nn.Linear(1, 1, bias=False)
+    getattr(layer, convert)()
+    dtype = layer.weight.dtype
+    x = minidl.tensor([[1 / 3]], dtype=dtype)
+    layer(x).sum().backward()
+    (found,) = minidl.autograd.grad([layer(x).sum()], [layer.weight])
+    assert layer.weight.grad.dtype == found.dtype == dtype
+    assert layer.weight.grad.item() == found.item() == x.item()
+    before = layer.weight.item()
+    optimizer(layer.parameters(), lr=0.25).step()
+    assert layer.weight.dtype == dtype and layer.weight.item() != before
+
+
 def test_conversion_is_noticed_by_a_graph_that_saved_the_weight():
     layer = nn.Linear(2, 2)
     loss = layer(minidl.ones(1, 2, requires_grad=True)).sum()

@@ -133,8 +133,26 @@ def test_assigning_data(x):
     values.add_(1)  # the same memory now
     with pytest.raises(RuntimeError, match="was changed in place"):
         z.backward()
-    with pytest.raises(TypeError, match="float64 in the place of float32"):
-        x.data = values.double()
+
+
+def test_assigning_data_of_another_dtype(x):
+    x.data = (x.detach() / 3).double()
+    (x * x).sum().backward()
+    assert x.grad.dtype == minidl.float64
+    assert np.array_equal(x.grad.numpy(), 2 * x.detach().numpy())
+    with pytest.raises(TypeError, match="requires a gradient cannot hold int64"):
+        x.data = minidl.zeros(5, dtype=minidl.int64)
+
+
+def test_assigning_data_of_a_result(x):
+    """PyTorch: the values change, the graph does not."""
+    y = x * 2
+    y.data = minidl.zeros_like(y)
+    y.sum().backward()
+    assert (x.grad == 2).all()
+    for other in (minidl.zeros(5), minidl.zeros_like(y, dtype=minidl.float64)):
+        with pytest.raises(RuntimeError, match=r"result of mul, float32.* cannot become .*detach"):
+            y.data = other
 
 
 def test_requires_grad(x):

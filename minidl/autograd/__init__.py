@@ -6,7 +6,16 @@
 """
 
 from minidl.autograd.engine import RemovableHandle, add_hook, backward, grad
-from minidl.autograd.graph import Leaf, Node, Spec, TensorBase, describe, set_tensor_type, wrap
+from minidl.autograd.graph import (
+    Leaf,
+    Node,
+    Spec,
+    TensorBase,
+    describe,
+    replace_array,
+    set_tensor_type,
+    wrap,
+)
 from minidl.autograd.inplace import update_inplace
 from minidl.autograd.mode import (
     change,

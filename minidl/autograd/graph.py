@@ -84,6 +84,27 @@ def alias(tensor: TensorBase) -> Any:
     return twin
 
 
+def replace_array(tensor: TensorBase, array: Any, version: list[int] | None = None) -> None:
+    """Give a tensor another array, of any shape, dtype and device, and its leaf the same facts.
+
+    Graphs that have saved the old values notice. ``version`` is the counter of whoever shares
+    the memory of ``array``. RuntimeError if the tensor is the result of an operator and the array
+    has another shape or dtype: the gradient of that operator would not fit.
+    """
+    place = tensor.place
+    if isinstance(place, Leaf):
+        place.shape, place.dtype = array.shape, array.dtype
+    elif place is not None and (place.shape, place.dtype) != (array.shape, array.dtype):
+        raise RuntimeError(
+            f"a result of {place.node.op.name}, {place.dtype}{list(place.shape)}, cannot become "
+            f"{array.dtype}{list(array.shape)} while its graph exists: detach() it first"
+        )
+    tensor.version[0] += 1
+    tensor.array = array
+    if version is not None:
+        tensor.version, tensor.view_version = version, None
+
+
 class Spec:
     """The shape and dtype of a tensor whose values were not kept."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from minidl.autograd import RemovableHandle
+from minidl.autograd import RemovableHandle, replace_array
 from minidl.backend import float16, float32, float64, to_device
 from minidl.nn.parameter import Parameter
 from minidl.nn.state import IncompatibleKeys, load_state
@@ -390,5 +390,4 @@ def _put(tensor: Tensor, wanted: Destination) -> None:
     if wanted.device is not None:
         array = to_device(array, wanted.device, wanted.non_blocking)
     if array is not tensor.array:
-        tensor.array = array
-        tensor.version[0] += 1  # a graph that saved the old values must notice
+        replace_array(tensor, array)
