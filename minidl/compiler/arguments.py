@@ -8,7 +8,7 @@ from typing import Any
 from minidl.autograd import Leaf, TensorBase, is_grad_enabled
 from minidl.backend import Device, get_default_device, get_default_dtype, is_array
 from minidl.compiler.errors import CaptureError
-from minidl.compiler.structure import Record, is_dataclass, opened
+from minidl.compiler.structure import Record, closed, is_dataclass, mapped, opened
 from minidl.compiler.watch.guards import is_plain
 from minidl.kernels import active_sets
 from minidl.random import current_generator
@@ -157,30 +157,11 @@ def with_leaves(structure: Any, replace: Callable[[int, Any], Any]) -> Any:
     """``structure`` with ``replace(i, leaf)`` for leaf ``i``, in the order of `Arguments`."""
     counter = iter(range(1 << 60))
 
-    def rebuilt(part: Any) -> Any:
-        if isinstance(part, TensorBase):
-            return replace(next(counter), part)
-        if isinstance(part, dict):
-            new = {key: rebuilt(value) for key, value in part.items()}
-            changed = any(new[key] is not part[key] for key in part)
-            return _like(part, new) if changed else part
-        if isinstance(part, tuple | list):
-            items = [rebuilt(value) for value in part]
-            if all(new is old for new, old in zip(items, part)):
-                return part
-            return type(part)(*items) if hasattr(part, "_fields") else type(part)(items)
-        if is_dataclass(part) and type(part) is not Device:
-            for value in opened(part).parts.values():
-                rebuilt(value)  # counts them: a dataclass keeps its plain numbers
-            return part
+    def leaf_replaced(part: Any) -> Any:
+        if not isinstance(part, TensorBase) and is_dataclass(part) and type(part) is not Device:
+            values = {name: getattr(part, name) for name in opened(part).parts}
+            new = mapped(leaf_replaced, values)
+            return part if new is values else closed(Record(type(part), new))
         return replace(next(counter), part)
 
-    return rebuilt(structure)
-
-
-def _like(part: dict, new: dict) -> dict:
-    if type(part) is dict:
-        return new
-    twin = part.copy()
-    twin.update(new)
-    return twin
+    return mapped(leaf_replaced, structure)

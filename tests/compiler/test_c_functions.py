@@ -1,6 +1,7 @@
 """Functions of C in a compiled step: what they read is guarded, what they change is replayed."""
 
 import bisect
+import dataclasses
 import heapq
 import operator
 import types
@@ -207,3 +208,40 @@ def test_the_class_of_a_tensor_decides_on_the_plan():
     compiled, parameter = minidl.compile(step), minidl.nn.Parameter(minidl.ones(2), False)
     for value in 4 * [minidl.ones(2)] + 4 * [parameter] + [minidl.ones(2)]:
         assert compiled(X, value).tolist() == step(X, value).tolist()
+
+
+@dataclasses.dataclass
+class Options:
+    scale: float
+    inner: object = None
+
+
+class Missing(dict):
+    def __missing__(self, key):
+        return self["item"]
+
+
+@pytest.mark.parametrize(
+    ("function", "make"),
+    [
+        (lambda x, o: x * o.scale * o.inner.scale, lambda i: Options(i, Options(i + 0.5))),
+        (lambda x, o: x * o[0].scale, lambda i: [Options(i + 0.5)]),
+        (lambda x, o: x * o["other"], lambda i: Missing(item=i + 0.5)),
+    ],
+    ids=["dataclass", "list of dataclasses", "dict with __missing__"],
+)
+def test_numbers_in_arguments_that_differ_in_each_call(function, make):
+    step = minidl.compile(function)
+    for i in range(9):
+        assert step(X, make(float(i))).tolist() == function(X, make(float(i))).tolist()
+    assert step.captures == 1
+
+
+@pytest.mark.parametrize("owner", [types.SimpleNamespace(), type("Space", (), {})])
+def test_a_function_of_c_that_is_an_attribute(owner):
+    step = minidl.compile(lambda x: owner.function(x))
+    functions = [operator.neg, abs, minidl.exp, operator.pos, operator.neg]
+    for function in functions:
+        for _ in range(3):
+            owner.function = function
+            assert step(X).tolist() == function(X).tolist()

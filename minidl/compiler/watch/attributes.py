@@ -147,9 +147,11 @@ class AttributeReads:
         if dynamic is not None:
             return dynamic
         what = f"{self.name_of(owner)}.{name}"
-        if type(value) in _FRESH:  # a method of C's: another object at each read
-            return value
         steady = type(value) is MethodType or is_plain(value) or getattr(owner, name) is value
+        if not steady and type(value) in _FRESH:  # a method of C's: another object at each read
+            self.guard_type(owner)
+            self.guard_class(kind, name, found)
+            return value
         if not steady:
             return self._fresh_value(owner, name, value)
         self.guards.add_attribute(owner, name, value, what, self.line())
@@ -187,8 +189,8 @@ class AttributeReads:
         key = ("attribute", id(owner), name)
         if key in self.written:
             return self.overlaid(key, value)
-        if type(value) in _FRESH:
-            return value
+        if type(value) in _FRESH and getattr(owner, name) is not value:
+            return self._class_entry(owner, name, value)
         if not self.is_inside(owner):
             dynamic = self.dynamic_read(key, value, owner, name)
             if dynamic is not None:
