@@ -2,9 +2,11 @@
 
 import bisect
 import dataclasses
+import functools
 import heapq
 import operator
 import types
+import warnings
 
 import pytest
 
@@ -245,3 +247,71 @@ def test_a_function_of_c_that_is_an_attribute(owner):
         for _ in range(3):
             owner.function = function
             assert step(X).tolist() == function(X).tolist()
+
+
+def test_a_function_that_keeps_its_results():
+    calls, box = [], {"factor": 2.0}
+
+    @functools.lru_cache
+    def factor(n):
+        calls.append(n)
+        return box["factor"] * n
+
+    step = minidl.compile(lambda x: x * factor(3))
+    for i in range(8):
+        if i == 5:
+            box["factor"] = 4.0  # which its cache does not notice
+        assert step(X)[0].item() == 6.0
+    factor.cache_clear()
+    assert step(X)[0].item() == step(X)[0].item() == 12.0
+    assert calls == [3, 3]
+    with pytest.raises(CaptureError, match="factor"):
+        minidl.compile(lambda x: factor(x))(X)
+
+
+def test_a_function_that_dispatches_by_class():
+    @functools.singledispatch
+    def scale(value):
+        return 1.0
+
+    scale.register(int, lambda value: 2.0)
+    box = {"value": 1}
+    step = minidl.compile(lambda x: x * scale(box["value"]))
+    for value, expected in ((1, 2.0), ("a", 1.0), (1, 2.0)):
+        box["value"] = value
+        for _ in range(4):
+            assert step(X)[0].item() == expected
+    scale.register(int, lambda value: 5.0)
+    assert step(X)[0].item() == 5.0
+
+
+def test_warnings_are_given_in_each_replay():
+    def step(x):
+        warnings.warn("something is odd", stacklevel=1)
+        return x * 2
+
+    compiled = minidl.compile(step)
+    for filters, expected in (("always", 6), ("default", 1), ("ignore", 0)):
+        for function in (step, compiled):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter(filters)
+                for _ in range(6):
+                    function(X)
+            assert len(caught) == expected
+            assert all(found.filename == __file__ for found in caught)
+    assert compiled.captures == 1
+
+
+def test_an_attribute_of_a_method_is_that_of_its_function():
+    class Model:
+        def method(self):
+            return 1.0
+
+        method.scale = 2.0
+
+    model = Model()
+    step = minidl.compile(lambda x: x * model.method.scale, audit=0)
+    for value in (2.0, 3.0):
+        Model.method.scale = value
+        for _ in range(4):
+            assert step(X)[0].item() == value

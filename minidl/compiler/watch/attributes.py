@@ -43,15 +43,25 @@ class AttributeReads:
             return getattr(owner.settle(name), name)
         if isinstance(owner, TensorBase):
             return self.tensor_attribute(owner, name)
-        if kind in IMMUTABLE or kind is np.dtype or (is_array(owner) and name in _LAYOUT):
+        if kind in IMMUTABLE or kind is np.dtype:
             return getattr(owner, name)
+        if is_array(owner) and name in _LAYOUT:
+            return self.array_attribute(owner, name)
         if isinstance(owner, type):
             return self.class_attribute(owner, name)
         if kind is super:
             return self.super_attribute(owner, name)
         if kind is MethodType:
-            return getattr(owner, name)
+            is_own = name in ("__self__", "__func__")
+            return getattr(owner, name) if is_own else self.attribute(owner.__func__, name)
         return self.instance_attribute(owner, name)
+
+    def array_attribute(self, array: Any, name: str) -> Any:
+        """A fact of the layout of a NumPy array, which may be assigned; guarded."""
+        value = getattr(array, name)
+        if not self.is_inside(array) and not self.recorder.is_accounted(array):
+            self.guards.add_attribute(array, name, value, f"an array's {name}", self.line())
+        return value
 
     def instance_attribute(self, owner: Any, name: str) -> Any:
         kind = type(owner)

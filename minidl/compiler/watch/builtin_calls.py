@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import operator
+import warnings
 import weakref
 from abc import ABCMeta
 from collections.abc import Callable
@@ -42,7 +43,8 @@ class BuiltinCalls:
             operator.delitem: self.delete_item, operator.contains: self.contains,
             operator.truth: self._bool, operator.not_: lambda value: not self.truth(value),
             operator.is_: operator.is_, operator.is_not: operator.is_not,
-            hash: self._hash, print: functools.partial(self._print, print), list: self._list,
+            hash: self._hash, warnings.warn: self._warn, list: self._list,
+            print: functools.partial(self._print, print),
         }  # fmt: skip
         handlers = {id(function): handler for function, handler in pairs.items()}
         for table, hook in (
@@ -176,6 +178,18 @@ class BuiltinCalls:
         if not isinstance(value, type):
             self.special_method(value, "__call__")
         return callable(value)
+
+    def _warn(
+        self, message: Any, category: Any = None, stacklevel: int = 1, source: Any = None
+    ) -> None:
+        """Warn now and in each replay, as often as the filters have it."""
+        if isinstance(message, Warning):
+            message, category = str(message), type(message)
+        code, line = self.place
+        place = {"filename": code.co_filename, "lineno": line, "module": self.space.get("__name__")}
+        registry = self.space.setdefault("__warningregistry__", {})
+        options = {"category": category or UserWarning, "registry": registry, **place}
+        self.live(warnings.warn_explicit, (message,), options)
 
     def _id(self, value: Any) -> int:
         return id(self.by_identity(value))

@@ -43,6 +43,8 @@ _CHANGES_FACTS = frozenset({"register_hook", "detach_"})
 _MODE_SETTERS = frozenset(
     {"set_default_dtype", "set_default_device", "set_kernels", "manual_seed_all"}
 )
+_CACHED = type(functools.cache(lambda: None))
+_DISPATCH = functools.singledispatch(lambda _: None).dispatch.__code__
 _IN_THE_KEY = frozenset(
     {"is_grad_enabled", "get_default_dtype", "get_default_device", "current_generator"}
 )
@@ -80,6 +82,8 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
                 f"{self.line()}: a weak reference from outside the step is read, whose object a "
                 "guard would keep alive: pass the object to the step as an argument"
             )
+        if kind is _CACHED:
+            return self.call_cached(function, args, kwargs)
         if kind in (operator.attrgetter, operator.itemgetter, operator.methodcaller):
             return self._getter(function, args)
         return self.call_instance(function, args, kwargs)
@@ -94,6 +98,8 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
             return hook(*args, **kwargs)
         if is_engine(code):
             return self.call_engine(function, args, kwargs)
+        if code is _DISPATCH:
+            return self.call_cached(function, args, kwargs)
         if is_library(code):
             return self.call_numpy(function, args, kwargs)
         if is_named_tuples(function.__globals__):
@@ -202,6 +208,21 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
         self.guard_test(key, test, f"the code of {function.__qualname__}")
         if function.__kwdefaults__:
             self.content(function.__kwdefaults__)
+
+    def call_cached(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        """Call a function that keeps its results: what it has for the arguments is guarded.
+
+        Each replay asks it again first. It may compute then, which it would in an eager call.
+        """
+        plain = (args, tuple(kwargs.values()))
+        if not is_plain(plain) and not all(is_plain(a) or isinstance(a, type) for a in args):
+            raise self.refused(function)
+        result = self.recorder.alone(function, args, kwargs)
+        given = [self.guards.constant(arg) for arg in args]
+        given += [f"{name}={self.guards.constant(arg)}" for name, arg in kwargs.items()]
+        read = f"{self.guards.constant(function)}({', '.join(given)})"
+        self.guard(("cached", read, ""), read, result, f"{self.name_of(function)}()")
+        return result
 
     # ----------------------------------------------------------------- trusted code
 

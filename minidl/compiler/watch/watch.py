@@ -80,6 +80,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.special = self.builtin_handlers()
         self.stray: str | None = None
         self.place: tuple[CodeType, int] | None = None  # where in the user's program the run is
+        self.space: dict[str, Any] = {}  # the globals there
         self.harmless: dict[int, CodeType] = {}  # code that may run, by its identity
         self.began = 0  # calls of functions that ran, maybe not to their end
         self.active = False

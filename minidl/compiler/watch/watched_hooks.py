@@ -26,7 +26,7 @@ class WatchedHooks(Hooks):
     def locate(self, frame: FrameType) -> None:
         """Note where in the user's program the run is."""
         if frame.f_globals is self.space:  # and not a hook's that calls another
-            self.watch.place = frame.f_code, frame.f_lineno
+            self.watch.place, self.watch.space = (frame.f_code, frame.f_lineno), self.space
 
     def read_global(self, name: str, value: Any) -> Any:
         if not self.watch.here():
