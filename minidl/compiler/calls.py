@@ -101,13 +101,13 @@ class Calls:
             return self.module(*args, **kwargs)
 
     def kind(self, key: Any) -> _Kind:
-        """A new kind of calls, in the place of the oldest if there are too many."""
+        """A new kind of calls; the oldest is dropped if there are too many."""
         if len(self.kinds) >= _MOST_KINDS:
             self.kinds.popitem(last=False)
         return self.kinds.setdefault(key, _Kind())
 
     def reset(self) -> None:
-        """Forget all plans and their memory; the next calls capture anew."""
+        """Forget all plans and their memory; the next calls capture again."""
         with self.lock:
             self.kinds.clear()
             self.unrewarded = 0

@@ -44,7 +44,7 @@ class Chain:
 
 
 def fuse_chains(graph: Graph) -> None:
-    """Put a chain in the place of each group of elementwise calls, from the last call up."""
+    """Replace each group of elementwise calls by a chain, from the last call up."""
     calls = graph.in_order()
     suiting = {call for call in calls if _suits(call)}
     for call in reversed(calls):
@@ -109,7 +109,7 @@ def _is_large(value: Value) -> bool:
 
 
 def _is_of_numpy(value: Value) -> bool:
-    return value.is_layout or type(value.array) is np.ndarray  # nobody need make an array to know
+    return value.is_layout or type(value.array) is np.ndarray  # without allocating a placeholder
 
 
 def _is_operand(arg: Any, result: Value) -> bool:
@@ -152,7 +152,7 @@ def _is_whole(key: Any) -> bool:
 
 
 def _chain(members: list[Call]) -> Call:
-    """The call that stands for ``members``; its result is the last one's."""
+    """The call that replaces ``members``; its result is the last one's."""
     root, inputs = members[-1], _inputs(members)
     places = {key: i for i, key in enumerate(inputs)}
     steps = []

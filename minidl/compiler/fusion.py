@@ -1,6 +1,6 @@
 """Fusion: neighbouring calls of a trace that one kernel does at once, with the same bits.
 
-Each rule looks for one pattern and puts one call in the place of several. The values between
+Each rule looks for one pattern and replaces several calls by one. The values between
 them must be of no use to anybody else, and nothing may be changed in place on the way. The
 new call stands where the first of the old ones stood.
 """
@@ -50,7 +50,7 @@ def ones(array: Any) -> Any:
 
 
 def _launched_ones(graph: Graph) -> None:
-    """The gradient 1 of the loss in the plan's memory, for what is computed of it to lie there."""
+    """Materialize the gradient 1 of the loss in the plan's memory, and so what depends on it."""
     for call in graph.named("initial gradient"):
         launched = _call(call, ones, *call.args)
         launched.result = call.result
@@ -61,7 +61,7 @@ def _launched_ones(graph: Graph) -> None:
 
 
 def _moved_copies(graph: Graph) -> None:
-    """A copy of what nobody else looks at is the thing itself."""
+    """Elide copies of values that have no other user."""
     for copy in graph.named("clone"):
         source, copied = copy.args[0], copy.result
         maker = source.call

@@ -69,7 +69,7 @@ class Graph:
         return sorted(found, key=self.numbers.__getitem__)
 
     def used_by(self, value: Value, *calls: Call | None) -> bool:
-        """Whether nobody but ``calls`` uses ``value``."""
+        """Whether ``value`` has no user but ``calls``."""
         users = self.users.get(value, {})
         if value in self.kept or len(users) > len(calls):
             return False
@@ -81,7 +81,7 @@ class Graph:
         return calls[0] if len(calls) == 1 and calls[0].args[position] is value else None
 
     def only_user(self, value: Value, name: str) -> Call | None:
-        """The call of that name that takes ``value`` first, if nobody else uses it."""
+        """The call of that name that takes ``value`` first, if it has no other user."""
         call = self.user(value, name)
         return call if self.used_by(value, call) else None
 
@@ -98,7 +98,7 @@ class Graph:
             self.users[value].pop(call, None)  # it may take it twice
 
     def replace(self, old: list[Call], new: Call, last: bool = False) -> None:
-        """Put ``new`` in the place of the first of ``old``, or the last, and take them out."""
+        """Replace ``old`` by ``new``, at the position of the first of them, or the last."""
         numbers = [self.numbers[call] for call in old]
         place = max(numbers) if last else min(numbers)
         for call in old:

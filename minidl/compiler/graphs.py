@@ -15,7 +15,7 @@ from minidl.backend import load_cupy
 
 
 def settle(place: Any, array: Any) -> None:
-    """Copy ``array`` to ``place``, by the driver alone if their elements lie in one order."""
+    """Copy ``array`` to ``place``, by the driver alone if both have one memory order."""
     if array.flags.c_contiguous and place.flags.c_contiguous:
         place.data.copy_from_device_async(array.data, array.nbytes)
     else:
@@ -26,7 +26,7 @@ class CudaGraph:
     """``launches()``, captured as a CUDA graph at the second call.
 
     The first call runs it as it is: what is compiled or allocated once, then is. What the
-    capture itself allocates stays in a memory pool of its own, which nobody else is served from.
+    capture itself allocates stays in a separate memory pool.
 
     Warns
     -----

@@ -2,8 +2,8 @@
 
 A replay of the forward program leaves in its memory what backward needs. So that memory is
 leased to the graph of that call until the graph is released, and a call that comes before gets
-an instance of its own. Results are copies, and so are gradients: nothing that a program hands
-out lies in its memory.
+a separate instance. Results and gradients are copies: nothing that a program returns is a view
+of its memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Source:
     shares : bool
         Whether changes in place of it and of the base count as one another's.
     is_view : bool
-        Whether it has a history of its own that such changes put out of date.
+        Whether it is a view with a separate history, which such changes make stale.
     output : int or None
         Its number among the outputs with a graph.
     """
@@ -210,14 +210,14 @@ def _parts(calls: list[Call]) -> list[list[Call]]:
 
 
 class Laid:
-    """A program in memory of its own.
+    """A program with separate memory.
 
     Attributes
     ----------
     plan : Plan
         The program.
     fixed : dict
-        The array of each result that lies in its memory.
+        The array of each result that is in its memory.
     results : list of Value
         What it returns, in this order.
     """

@@ -1,7 +1,7 @@
 """Joint traces: one call of a module, its forward pass and backward passes behind it.
 
 A module is captured with its way back. Once ``forward`` has run, the graph that it made is run
-backward from gradients of ones, which stand for those of later calls, and all this is one
+backward from gradients of ones, placeholders for those of later calls, and all this is one
 trace. So fusion sees both directions. A `barrier` stands before each backward pass, where
 `minidl.compiler.halves` cuts the trace.
 
@@ -47,7 +47,7 @@ class Captured:
     trace : Trace or None
         Its computations; None if it cannot be captured.
     guards : object
-        Its ``holds()`` tells whether all outside state that the function has read is unchanged.
+        Its ``holds()`` is whether all outside state that the function has read is unchanged.
     failure : str
         Why it cannot be captured.
     """
@@ -93,7 +93,7 @@ class Joint:
     failure : str
         Why it cannot be captured; the attributes below are then of no use.
     guards : object
-        Its ``holds()`` tells whether all outside state that the call has read is unchanged.
+        Its ``holds()`` is whether all outside state that the call has read is unchanged.
     seconds : float
         How long the recorded run took.
     computed : match.Signature or None

@@ -1,6 +1,6 @@
 """Signatures of runs: whether two runs of a step computed the same things.
 
-One run does not tell what is always so from what was so this time, so a step is replayed only
+One run cannot tell what is constant from what was so this time, so a step is replayed only
 after two runs that agree in every computation, its arguments and its layouts. A plan keeps the
 signature of its run: an audit compares it with that of a fresh one.
 """
@@ -18,7 +18,7 @@ from minidl.compiler.trace import Trace, Value, layout_of
 
 
 class Ref:
-    """What stands for an array or a number of a run: its number, layout and origin."""
+    """An array or a number of a run in a signature: its index, layout and origin."""
 
     __slots__ = ("layout", "number", "tensors")
 

@@ -1,4 +1,4 @@
-"""Memory of a plan: where its arrays lie, so that those that live at different times share it."""
+"""Memory planning: offsets of arrays in one block, shared by those with disjoint live ranges."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Placement(NamedTuple):
 
 
 class Allocations:
-    """Notes what is allocated while a trace is gone through; with a placement, from one block.
+    """Records what a dry run allocates; with a placement, from one block.
 
     Without one `allocate` gives fresh arrays. `placement` then places them, knowing from when
     to when each is needed. With one the same requests come in the same order, and get their
@@ -52,7 +52,7 @@ class Allocations:
         return self.block.nbytes
 
     def allocate(self, shape: Any, dtype: Any, like: Any) -> Any:
-        """What `minidl.kernels.launch.empty` returns while the trace is gone through.
+        """What `minidl.kernels.launch.empty` returns during a dry run.
 
         Arrays of a device have memory of their own.
         """
@@ -79,7 +79,7 @@ class Allocations:
         return self.block[start : start + size].view(dtype).reshape(shape)
 
     def owns(self, array: Any) -> bool:
-        """Whether ``array`` lies in what was allocated here."""
+        """Whether ``array`` is a view of what was allocated here."""
         return id(root(array)) in self.roots
 
     def mark(self) -> int:
@@ -135,7 +135,7 @@ def placed(sizes: list[int], lives: list[tuple[int, int]]) -> list[int]:
 class _Taken:
     """Which memory is taken at what times: a tree whose leaves are times.
 
-    A node stands for the times of the leaves below it, and a life is put together of few nodes,
+    A node covers the times of the leaves below it, and a live range is a union of few nodes,
     at most about twice the tree's depth. Memory is a sorted list of bounds: where taken memory
     begins, where it ends, and so on in turn.
 

@@ -1,14 +1,14 @@
 """A plan: a trace as a short program of launches over memory that is there already.
 
-A call whose function is planned (see `minidl.kernels.launch`) is gone through once on the
+A call whose function is planned (see `minidl.kernels.launch`) is run dry once on the
 plan's own memory, and its launches are noted. They are what is repeated, with the very arrays.
 Only the step's inputs, and what is computed by calls as a whole, are other arrays in each
 repetition, and stand as variables in the program. Views of fixed memory are fixed themselves
 and cost nothing.
 
-The calls are gone through twice: a schedule sees what becomes of each, and which memory is
+There are two dry runs: a schedule finds what becomes of each, and which memory is
 needed from when to when; the plan then goes through them on the memory that results. Several
-plans can be made of one schedule, each with memory of its own.
+plans can be made of one schedule, each with separate memory.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Plan:
     replay : function
         That function.
     observed : function
-        The same, which tells the thread's observer of the calls, and its tape of the launches.
+        The same, reporting calls to the thread's observer and launches to its tape.
     fixed : dict
         The arrays of those values in ``asked`` that are the same in each repetition.
     memory : int
@@ -111,7 +111,7 @@ class Plan:
 
 
 class Schedule:
-    """What all plans of a trace have in common: what becomes of each call, and where memory lies.
+    """What all plans of a trace have in common: what becomes of each call, and the memory layout.
 
     It refers to the trace. Between plans the trace may be told to forget its arrays.
 
@@ -122,7 +122,7 @@ class Schedule:
     fused : bool
         Whether they have been already.
     given : iterable of Value
-        Those that lie in memory from elsewhere, which each plan is told and which no input or
+        Those whose memory each plan is given, and which no input or
         call of the trace makes.
 
     Attributes
@@ -132,7 +132,7 @@ class Schedule:
     steps : list of _Step
         Its calls, with what becomes of each.
     placement : Placement
-        Where a plan's arrays lie in its memory.
+        The offsets of a plan's arrays in its memory.
     """
 
     @_uncollected()
@@ -177,12 +177,12 @@ class _Step(NamedTuple):
 
 
 class _Bound:
-    """The values of a trace with the arrays of one going through its calls.
+    """The values of a trace with the arrays of one dry run.
 
     Attributes
     ----------
     fixed : dict
-        The array of each value that lies in fixed memory.
+        The array of each value in fixed memory.
     """
 
     def __init__(self, trace: Trace, allocations: Allocations, given: dict[Value, Any]):
@@ -191,7 +191,7 @@ class _Bound:
         self.fixed = {**{value: value.array for value in trace.held}, **given}
 
     def run(self, call: Call) -> Any:
-        """The result of ``call``, on fixed arrays and on those that stand for others."""
+        """The result of ``call``, on fixed arrays and placeholders."""
         return call.function(*self._arrays(call.args), **self._arrays(call.options))
 
     def noted(self, call: Call) -> tuple[Any, Notes]:
@@ -202,13 +202,13 @@ class _Bound:
         return result, notes
 
     def fix(self, call: Call, result: Any) -> None:
-        """Have what ``call`` makes lie where its result does."""
+        """Bind the values that ``call`` makes to the arrays of its result."""
         for value, array in zip(leaves(call.result), leaves(result)):
             if is_value(value) and value.call is call:
                 self.fixed[value] = array
 
     def varying(self, uses: list[Value]) -> dict[int, Value]:
-        """Those that are other arrays in each repetition, by the root of what stands for them."""
+        """Those that are other arrays in each replay, by the root of their placeholder."""
         return {id(root(v.array)): v for v in uses if v not in self.fixed and _is_array(v)}
 
     def _arrays(self, structure: Any) -> Any:
@@ -222,7 +222,7 @@ class _Bound:
 
 
 def _is_array(value: Value) -> bool:
-    """Whether it is an array and no number, of which nobody need make one to know."""
+    """Whether it is an array and not a number, without allocating a placeholder."""
     return len(value.layout) > 1
 
 
@@ -230,7 +230,7 @@ def _is_array(value: Value) -> bool:
 
 
 class _Draft(_Bound):
-    """Goes through the calls of a trace to see what becomes of each, and when memory is needed.
+    """Runs a trace dry to find what becomes of each call, and when memory is needed.
 
     Attributes
     ----------
@@ -260,7 +260,7 @@ class _Draft(_Bound):
         """Note that the next line works on ``arrays``."""
         for array in arrays:
             key = id(root(array))
-            if key in self.allocations.roots:  # others die, and ids are given anew
+            if key in self.allocations.roots:  # others die, and their ids are reused
                 self.spans.setdefault(key, [self.time, self.time])[1] = self.time
         self.time += 1
 
@@ -305,7 +305,7 @@ class _Draft(_Bound):
         return True
 
     def _fits(self, call: Call, result: Any) -> bool:
-        """Whether a result lies in the plan's memory, and just as the recorded one lay."""
+        """Whether a result is in the plan's memory, with the layout of the recorded one."""
         return all(
             self.allocations.owns(array) and layout_of(array) == value.layout
             for value, array in zip(leaves(call.result), leaves(result))
@@ -389,7 +389,7 @@ def _last_uses(
 
 
 class _Layout(_Bound):
-    """Writes the program of a schedule, step by step, over memory of its own.
+    """Writes the program of a schedule, step by step, over separate memory.
 
     Attributes
     ----------
@@ -402,7 +402,7 @@ class _Layout(_Bound):
     def __init__(self, trace: Trace, schedule: Schedule, given: dict[Value, Any]):
         super().__init__(trace, Allocations(schedule.placement), given)
         self.program = Program()
-        self.told: dict[str, Callable] = {}  # by name: what tells of itself when it is called
+        self.told: dict[str, Callable] = {}  # by name: calls that report to the observer
         self.launches = 0
         self.arguments = {value: self.program.argument(value) for value in trace.inputs}
         for value in trace.inputs:
@@ -454,7 +454,7 @@ class _Layout(_Bound):
         function = self.program.constant(call.function, call.name)
         self.told[function] = partial(change if call.changes else run, call.name, call.function)
         text = f"{function}({', '.join(given)})"
-        # what it makes takes the variables of what nobody needs any more
+        # results reuse the variables of dead values
         done = set(self.program.release(step.last))
         done.difference_update(map(self.program.variable, step.makes))
         if step.makes:

@@ -30,7 +30,7 @@ class Program:
     repeatable : list of bool
         For each line, whether it is the very same in each repetition, in the driver's eyes too.
     constants : dict
-        What the names in it stand for.
+        The values of the names in it.
     variables : dict
         The name of each value that is another array in each repetition.
     free : list of str
@@ -124,14 +124,14 @@ def tuple_text(parts: list[str]) -> str:
 
 
 def target(structure: Any, variables: dict[Value, str]) -> str:
-    """What stands left of the ``=`` for a result: variables, and _ for what nobody wants."""
+    """The left side of an assignment of a result: variables, and _ for unused parts."""
     if isinstance(structure, tuple | list):
         return tuple_text([target(part, variables) for part in structure]) if structure else "_"
     return variables.get(structure, "_") if isinstance(structure, Value) else "_"
 
 
 def is_value(leaf: Any) -> bool:
-    """Whether a leaf of a recorded call stands for an array."""
+    """Whether a leaf of a recorded call is an array of the trace."""
     return isinstance(leaf, Value)
 
 

@@ -218,7 +218,7 @@ class Recorder(Observer):
         self.host_data[id(array)] = array
 
     def value_of(self, leaf: Any) -> Any:
-        """What stands for an argument in the trace."""
+        """The value of an argument in the trace."""
         if isinstance(leaf, Drawn):
             return leaf.value
         if type(leaf) is Number:
@@ -328,7 +328,7 @@ class Recorder(Observer):
         trace.gradients.append((target, self.value_of(leaf.grad.array)))
 
     def returned(self, leaf: Any) -> Any:
-        """What stands for a leaf of the step's result."""
+        """The value of a leaf of the step's result."""
         if type(leaf) is Number:
             return leaf.recorded()
         if not isinstance(leaf, TensorBase):

@@ -94,7 +94,7 @@ class _Replayed:
 
 # --------------------------------------------------------------------------- replays
 
-_IDLE = 32  # calls per lease, until one that nobody needed is given up
+_IDLE = 32  # calls per lease, until an unused one is dropped
 
 
 class Recording:
@@ -124,7 +124,7 @@ class Recording:
         self.count = 0
 
     def has_its_arrays(self) -> bool:
-        """Whether parameters and buffers lie where they were when the module was recorded."""
+        """Whether parameters and buffers still have the memory that they were recorded with."""
         return all(tensor.array is array for tensor, array, _ in self.held)
 
     def holds(self) -> bool:

@@ -391,7 +391,7 @@ class _Recording:
         return closed(result) if self.has_records else result
 
     def _replaced(self, i: int, leaf: Any, gradient: Any) -> Any:
-        """A new gradient: someone keeps the old one, which gets memory of its own."""
+        """A new gradient tensor: the old one is still referenced, and gets separate memory."""
         gradient.array = gradient.array.copy()
         fresh = wrap(gradient.array)
         self.gradients[i] = (leaf, fresh)

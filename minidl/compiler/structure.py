@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 def mapped(function: Callable, structure: Any) -> Any:
-    """``structure`` with ``function(leaf)`` in the place of each leaf.
+    """``structure`` with ``function(leaf)`` for each leaf, as a tree map.
 
     What has no leaf that becomes another is itself, not a copy: someone may change it later.
     """

@@ -41,7 +41,7 @@ class Number:
         self._recorded = recorded
 
     def recorded(self) -> Value:
-        """What stands for it in the trace."""
+        """Its value in the trace."""
         return self._recorded
 
     def settled(self, outcome: Any, text: str | None, how: str) -> Any:

@@ -55,7 +55,7 @@ class Value:
 
 
 def _stand_in(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> np.ndarray:
-    """An array of this layout that nobody has written to, so that the system lends it no memory."""
+    """A placeholder of this layout: never written to, so that no pages are committed for it."""
     array = np.empty(shape, dtype)
     if array.strides == strides:
         return array
@@ -113,7 +113,7 @@ class Trace:
     held : list of Value
         Memory that was there before and that the run used: parameters, buffers.
     result : structure
-        What the step returned, with values in the place of tensors.
+        What the step returned, with values instead of tensors.
     gradients : list of (Tensor or InputLeaf, Value or None)
         The leaves whose gradient the run set, and what to.
     prior : list of Tensor

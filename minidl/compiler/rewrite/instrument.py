@@ -1,4 +1,4 @@
-"""Instrumented copies: functions that run a rewritten body in the place of their own."""
+"""Instrumented copies: functions that run a rewritten body instead of theirs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Instrumented:
         self.codes = frozenset(_nested(code))
 
     def bind(self, function: FunctionType, hooks: Hooks) -> FunctionType:
-        """A copy of a function that tells hooks what it does.
+        """A copy of a function that reports what it does to hooks.
 
         Parameters
         ----------

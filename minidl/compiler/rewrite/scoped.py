@@ -81,7 +81,7 @@ class Scoped(ast.NodeTransformer):
         return hook(at, f"wrote_{origin}", self.constant(name), load_name(name))
 
     def wrote(self, names: Iterable[str], at: ast.AST) -> list[ast.stmt]:
-        """Statements that tell which of some names outside were bound."""
+        """Statements that report which of some names outside were bound."""
         calls = [self.wrote_call(name, at) for name in names]
         return [as_statement(call, at) for call in calls if call is not None]
 

@@ -139,7 +139,7 @@ class Scope:
 
 
 class _Binder(ast.NodeVisitor):
-    """Collects what one scope binds; what is nested in it has scopes of its own."""
+    """Collects what one scope binds; what is nested in it has separate scopes."""
 
     def __init__(self, scope: Scope):
         self.scope = scope

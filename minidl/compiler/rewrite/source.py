@@ -167,7 +167,7 @@ def _name(node: FunctionNode) -> str:
 
 
 def _marked(index: int, source: Source) -> tuple[int, str]:
-    """The first line and name of code, after giving the function a line of its own."""
+    """The first line and name of code, after giving the function a separate line."""
     anchor = _anchor(source.node)
     if anchor.lineno < _MARK:  # a lambda that decorates has its line already
         anchor.lineno = anchor.end_lineno = _MARK + index

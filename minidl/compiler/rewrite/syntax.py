@@ -61,7 +61,7 @@ def delete_name(name: str, at: ast.AST) -> ast.stmt:
 
 
 def hook(at: ast.AST, method: str, *args: ast.expr, **keywords: ast.expr) -> ast.Call:
-    """A call of a hook in the place of ``at``."""
+    """A call of a hook that replaces ``at``."""
     function = ast.Attribute(load_name(HOOKS), method, ast.Load())
     named = [located(ast.keyword(name, value), at) for name, value in keywords.items()]
     call = located(ast.Call(function, list(args), named), at)
