@@ -29,6 +29,10 @@ class ChangingReads:
     ) -> Any:
         """A value that each replay reads again; None if it is to be guarded."""
         moved = id(owner) in self.moved
+        if moved and type(value) is list:
+            self.moved[id(value)] = value
+            self.renewed.setdefault(id(value), self._reader(key, owner, name))
+            return value
         if moved and is_plain(value) and not isinstance(value, int | float):
             if self.is_own_line() or value is None:
                 return None
@@ -40,7 +44,7 @@ class ChangingReads:
             return None
         if moved and key not in self.dynamic and self.is_own_line():
             return None
-        reader = Reader(key, owner, name)
+        reader = self._reader(key, owner, name)
         const = self.guards.constant(reader)
         if type(value) in (int, float):
             kind = self.guards.constant(type(value))
@@ -53,6 +57,36 @@ class ChangingReads:
         if isinstance(value, TensorBase) and value.place is None and not moved:
             return self._tensor_again(key, reader, const, value, name)
         return None
+
+    def _reader(self, key: tuple, owner: Any, name: Any) -> Reader:
+        """What reads a value again: from the list that is there then, if it is an element."""
+        renewed = self.renewed.get(id(owner))
+        if renewed is None or key[0] != "item":
+            return Reader(key, owner, name)
+        return Reader(("item", renewed.key, *key[2:]), renewed, name)
+
+    def guard_renewed(self, owner: Any) -> None:
+        """Guard which list it is, of one that may be replaced: more than an element is read."""
+        reader = self.renewed.get(id(owner))
+        if reader is not None:
+            read = f"{self.guards.constant(reader)}()"
+            self.guard(reader.key, read, owner, f"the list {reader.name!r}")
+
+    def guard_renewed_length(self, owner: Any) -> bool:
+        """Guard the length of a list that may be replaced; False of another object."""
+        reader = self.renewed.get(id(owner))
+        if reader is None:
+            return False
+        test = f"len({self.guards.constant(reader)}()) == {len(owner)}"
+        self.guard_test((*reader.key, "length"), test, f"the length of the list {reader.name!r}")
+        return True
+
+    def renewed_items(self, owner: Any) -> list | None:
+        """The elements of a list that may be replaced, each read again; None of another object."""
+        if not self.guard_renewed_length(owner):
+            return None
+        items = [self.note_item(owner, i, value) for i, value in enumerate(owner)]
+        return self.make_inside(items)
 
     def _read_again(self, reader: Reader, value: Any, text: str | None) -> Number:
         call = self.recorder.note(f"read {reader.name}", reader, (), {})
@@ -119,11 +153,12 @@ class Reader:
             self.read = getattr
 
     def __call__(self) -> Any:
-        return self.read(self.owner, self.name)
+        owner = self.owner() if type(self.owner) is Reader else self.owner
+        return self.read(owner, self.name)
 
     def array(self) -> Any:
         """The array of the tensor that is read."""
-        return self.read(self.owner, self.name).array
+        return self().array
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Reader) and self.key == other.key

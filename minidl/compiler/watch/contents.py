@@ -147,6 +147,7 @@ class ContentReads:
         if isinstance(owner, VIEWS):
             self.content(owner.mapping)
             return owner
+        self.guard_renewed(owner)
         key = ("content", id(owner), "")
         if key in self.guards.all:
             return owner
@@ -231,6 +232,8 @@ class ContentReads:
         elif id(owner) in self.snapshots or isinstance(owner, VIEWS):
             self.content(owner)
         elif isinstance(owner, list | dict | set | deque | MappingProxyType):
+            if self.guard_renewed_length(owner):
+                return size
             const = self.guards.constant(owner)
             what = f"the length of {self.name_of(owner)}"
             if not size:
@@ -276,6 +279,9 @@ class ContentReads:
             return bool(self.call(method, (owner, value), {}))
         if method is MISSING and type(static_attribute(kind, "__iter__")) is FunctionType:
             return any(item is value or item == value for item in self.iterate(owner))
+        renewed = self.renewed_items(owner)
+        if renewed is not None:
+            return any(self.compare("==", item, value) for item in renewed)
         if type(value) is Number:
             value = value.settle("in")
         self.by_identity(value)
@@ -307,6 +313,9 @@ class ContentReads:
         if isinstance(owner, TensorBase):
             self.recorder.register(owner)
             return owner
+        renewed = self.renewed_items(owner)
+        if renewed is not None:
+            return renewed
         if isinstance(owner, CONTAINERS):
             method = static_attribute(kind, "__iter__")
             if type(method) is not FunctionType:

@@ -32,6 +32,7 @@ from minidl.compiler.watch.live import Live
 _ARITHMETIC = frozenset({abs, round, pow, divmod}) | frozenset(
     f for name, f in vars(operator).items() if callable(f) and not name.startswith("_")
 )
+_OF_NUMBERS = frozenset({min, max, sum})
 _HARMLESS = frozenset({"__init_subclass__", "__subclasshook__", "__reduce_ex__", "__sizeof__"})
 _ARRAY_WRITES = frozenset(
     {"fill", "sort", "put", "itemset", "resize", "partition", "setfield", "setflags", "byteswap"}
@@ -51,6 +52,8 @@ class NativeCalls:
         if self._has_number(args, kwargs):
             if (function in _ARITHMETIC and not kwargs) or getattr(owner, "__name__", "") == "math":
                 return computed(self, function, args)
+            if function in _OF_NUMBERS and not kwargs and _are_numbers(args):
+                return function(*args)  # by the operators of `Number`
             args = tuple(map(self.plain, args))
             kwargs = {key: self.plain(value) for key, value in kwargs.items()}
         if isinstance(function, MethodDescriptorType | WrapperDescriptorType) and args:
@@ -237,6 +240,9 @@ class NativeCalls:
         """An argument that may be iterated over."""
         if is_plain(arg) or isinstance(arg, TensorBase):
             return arg
+        renewed = self.renewed_items(arg)
+        if renewed is not None:
+            return renewed
         if static_attribute(type(arg), "__iter__") is not MISSING:
             self.deep(arg) if isinstance(arg, list | dict | tuple | set) else None
             return self.iterate(arg)
@@ -267,3 +273,10 @@ class NativeCalls:
             f"{self.line()}: {where}() is not written in Python, and what it reads or changes "
             f"cannot be checked before a replay: {native.advice_for(function)}"
         )
+
+
+def _are_numbers(args: tuple) -> bool:
+    """Whether arguments are numbers, or one tuple or list of numbers."""
+    if len(args) == 1 and type(args[0]) in (tuple, list):
+        (args,) = args
+    return all(type(arg) in (int, float, bool, Number) for arg in args)

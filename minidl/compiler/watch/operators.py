@@ -102,8 +102,9 @@ class Operators:
         second = self.special_method(right, reflected)
         if type(first) is FunctionType or type(second) is FunctionType:
             return self._by_methods(sign, left, right)
-        for side in (left, right):
-            self.deep(side) if not isinstance(side, VIEWS) else self.content(side)
+        keeps = sign in "+*" and any(isinstance(side, list | tuple) for side in (left, right))
+        for side in (left, right):  # a longer sequence has the elements, whatever they are
+            self.content(side) if keeps or isinstance(side, VIEWS) else self.deep(side)
         return self.make_inside(self.native(function, (left, right), {}))
 
     def host_operand(self, value: Any) -> None:

@@ -22,7 +22,7 @@ from minidl.compiler.structure import leaves
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import layout_of
 from minidl.compiler.watch.calls import Calls
-from minidl.compiler.watch.changing import ChangingReads
+from minidl.compiler.watch.changing import ChangingReads, Reader
 from minidl.compiler.watch.collector import collector_paused
 from minidl.compiler.watch.guards import MISSING, Guards, is_plain, static_attribute
 from minidl.compiler.watch.names import absolute
@@ -76,6 +76,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.deferred: dict[int, list[Write]] = {}  # writes that wait for the end, by owner
         self.snapshots: dict[int, tuple[Any, Any]] = {}
         self.moved: dict[int, Any] = {}  # what live calls may have changed
+        self.renewed: dict[int, Reader] = {}  # how lists are read that they may replace
         self.copies: dict[int, tuple[FunctionType, FunctionType]] = {}
         self.special = self.builtin_handlers()
         self.stray: str | None = None
@@ -116,6 +117,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.given.clear()
         self.read.clear()
         self.replaced.clear()
+        self.renewed.clear()
         self.written.clear()
         self.writes.clear()
         self.snapshots.clear()

@@ -338,6 +338,8 @@ class Writes:
 
     def exported(self, value: Any, line: str) -> Any:
         """What stands in the trace for a value that leaves the step."""
+        renewed = self.renewed_items(value)
+        value = value if renewed is None else renewed
         if isinstance(value, tuple | list | dict):
             if not isinstance(value, tuple) and self._is_outsides(value):
                 return Kept(value)
