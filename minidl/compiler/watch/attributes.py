@@ -240,7 +240,12 @@ class AttributeReads:
             return self.call(found.fget, (instance,), {})
         if found is not MISSING:
             self.guard_super(start, kind, name, found)
-        return getattr(owner, name)
+        value = getattr(owner, name)
+        if type(found) is _SLOT and not self.is_inside(instance):
+            given = f"{self.guards.constant(start)}, {self.guards.constant(instance)}"
+            what = f"{self.name_of(instance)}.{name}"
+            self.guard(("super", id(instance), name), f"super({given}).{name}", value, what)
+        return value
 
     def guard_super(self, start: type, kind: type, name: str, found: Any) -> None:
         """Guard what ``super(start, ...)`` finds by ``name``."""

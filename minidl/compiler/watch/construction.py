@@ -39,7 +39,7 @@ class Construction:
         make = make.__func__ if isinstance(make, staticmethod) else make
         is_python = [type(f) is FunctionType for f in (make, begin)]
         if not any(is_python):
-            return self.make_inside(self._construct_native(kind, args, kwargs))
+            return self.make_fresh(self._construct_native(kind, args, kwargs))
         if type(begin) is FunctionType and is_engine(begin.__code__):
             return self.vouched(self.make_inside(self.call_engine_class(kind, args, kwargs)))
         if is_python[0]:
@@ -48,7 +48,7 @@ class Construction:
         elif make is object.__new__:
             made = self.make_inside(object.__new__(kind))
         else:
-            made = self.make_inside(self.native(make, (kind, *args), kwargs))
+            made = self.make_fresh(self.native(make, (kind, *args), kwargs))
         if isinstance(made, kind) and type(begin) is FunctionType:
             self.guard_class(kind, "__init__", begin)
             self.call(begin, (made, *args), kwargs)

@@ -92,9 +92,6 @@ _ITERATING_METHODS = frozenset(
      "difference_update", "intersection_update", "symmetric_difference_update"}
 )  # fmt: skip
 
-SELECTING = frozenset({max, min})
-"""Functions that return one of their arguments, or of their elements: nothing new."""
-
 CALLS_BACK = frozenset(
     {map, filter, sorted, min, max, functools.cmp_to_key, itertools.accumulate, itertools.groupby,
      itertools.starmap, itertools.takewhile, itertools.dropwhile, itertools.filterfalse}

@@ -65,7 +65,7 @@ class NativeCalls:
         if owner is not None and not isinstance(owner, type | ModuleType):
             return self._method(function, owner, name, args, kwargs)
         if (isinstance(owner, type) and name == "__new__") or name == "fromkeys":
-            return self.make_inside(self.native(function, args, kwargs))
+            return self.make_fresh(self.native(function, args, kwargs))
         if function in native.MUTATING_FUNCTIONS:
             return self._mutating(function, *args, **kwargs)
         if native.is_pure(function, owner):
@@ -115,7 +115,8 @@ class NativeCalls:
     def _plain_attribute(self, owner: Any, name: str) -> Any:
         """``object.__getattribute__(owner, name)``, guarded."""
         value = object.__getattribute__(owner, name)
-        if isinstance(value, MethodType):
+        again = object.__getattribute__(owner, name)
+        if isinstance(value, MethodType) and again is not value:  # made of a function of the class
             self.guard_class(type(owner), name, static_attribute(type(owner), name))
         elif not self.is_inside(owner) and ("attribute", id(owner), name) not in self.written:
             read = f"object.__getattribute__({self.guards.constant(owner)}, {name!r})"
@@ -161,7 +162,7 @@ class NativeCalls:
         if reads is not None:
             self.content(owner)
             args = tuple(self.pure_argument(function, arg) for arg in args)
-            return self.make_inside(self.native(function, args, kwargs))
+            return self.make_fresh(self.native(function, args, kwargs))
         if changes is not None:
             if self.is_inside(owner):
                 args = tuple(self.kept_argument(function, arg) for arg in args)
@@ -213,8 +214,7 @@ class NativeCalls:
         if any(isinstance(arg, TensorBase) for arg in args):
             for arg in args:
                 self.deep(arg)
-        result = self.native(function, args, kwargs)
-        return result if function in native.SELECTING else self.make_inside(result)
+        return self.make_fresh(self.native(function, args, kwargs))
 
     def pure_argument(self, function: Any, arg: Any) -> Any:
         """An argument of a pure function: iterated, called back, or looked at."""

@@ -105,7 +105,7 @@ class Operators:
         keeps = sign in "+*" and any(isinstance(side, list | tuple) for side in (left, right))
         for side in (left, right):  # a longer sequence has the elements, whatever they are
             self.content(side) if keeps or isinstance(side, VIEWS) else self.deep(side)
-        return self.make_inside(self.native(function, (left, right), {}))
+        return self.make_fresh(self.native(function, (left, right), {}))
 
     def host_operand(self, value: Any) -> None:
         """Guard an operand of NumPy's; CaptureError if it is the memory of a tensor."""

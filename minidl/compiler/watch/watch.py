@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from sys import getrefcount
 from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
@@ -32,6 +33,9 @@ from minidl.compiler.watch.recording import WatchedRecorder
 from minidl.compiler.watch.trust import is_engine, is_named_tuples, is_own, is_trusted
 from minidl.compiler.watch.watched_hooks import WatchedHooks
 from minidl.compiler.watch.writes import Write, Writes
+
+_UNSHARED = (lambda thing: getrefcount(thing))(object())
+"""The references of an argument that nothing else refers to."""
 
 
 class Watch(Reads, ChangingReads, Writes, Operators, Calls):
@@ -227,6 +231,13 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         if not is_plain(thing) and not isinstance(thing, TensorBase | ModuleType):
             self.inside.add(id(thing))
         return thing
+
+    def make_fresh(self, thing: Any) -> Any:
+        """Note that the run made an object that a function of C returned, if it is new.
+
+        An object from before has other references, also if its function is not known to keep it.
+        """
+        return self.make_inside(thing) if getrefcount(thing) <= _UNSHARED else thing
 
     def is_given(self, thing: Any) -> bool:
         """Whether an object is an argument."""
