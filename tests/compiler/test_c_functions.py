@@ -315,3 +315,70 @@ def test_an_attribute_of_a_method_is_that_of_its_function():
         Model.method.scale = value
         for _ in range(4):
             assert step(X)[0].item() == value
+
+
+SELECTIONS = {
+    "max": lambda s: max(s.objects, key=lambda o: 0),
+    "min of arguments": lambda s: min(*s.objects, key=lambda o: 0),
+    "tuple.__getitem__": lambda s: s.pair.__getitem__(0),
+    "dict.get": lambda s: s.mapping.get("a"),
+    "dict.setdefault": lambda s: s.mapping.setdefault("a", 1),
+    "dict.__getitem__": lambda s: dict.__getitem__(s.mapping, "a"),
+    "next of iter": lambda s: next(iter(s.objects)),
+    "sorted": lambda s: sorted(s.objects, key=lambda o: 0)[0],
+    "reversed": lambda s: list(reversed(s.objects))[-1],
+    "list.copy": lambda s: s.objects.copy()[0],
+    "zip": lambda s: next(zip(s.objects, s.pair))[0],
+    "dict.values": lambda s: next(iter(s.mapping.values())),
+    "list + list": lambda s: (s.objects + [1])[0],
+    "dict | dict": lambda s: (s.mapping | {})["a"],
+    "itemgetter": lambda s: operator.itemgetter(0)(s.objects),
+    "filter": lambda s: next(filter(None, s.objects)),
+    "pop of a copy": lambda s: list(s.objects).pop(-2),
+    "object.__getattribute__": lambda s: object.__getattribute__(s, "objects")[0],
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_an_object_that_is_selected_is_not_taken_for_a_new_one(name):
+    chosen = types.SimpleNamespace(value=2.0)
+    others = [chosen, types.SimpleNamespace(value=3.0)]
+    state = types.SimpleNamespace(objects=others, pair=tuple(others), mapping={"a": chosen})
+    step = minidl.compile(lambda x: x * SELECTIONS[name](state).value, audit=0)
+    for value in (2.0, 5.0):
+        chosen.value = value
+        for _ in range(4):
+            assert step(X)[0].item() == value
+
+
+def test_a_slot_that_is_read_by_super():
+    class Base:
+        __slots__ = ("value",)
+
+    class Child(Base):
+        __slots__ = ()
+
+        @property
+        def value(self):
+            return super().value * 2
+
+    child = Child()
+    step = minidl.compile(lambda x: x * child.value, audit=0)
+    for value in (2.0, 5.0):
+        Base.value.__set__(child, value)
+        for _ in range(4):
+            assert step(X)[0].item() == 2 * value
+
+
+def test_bases_that_are_assigned():
+    first, second = type("First", (), {}), type("Second", (), {})
+    kind = type("Child", (first,), {})
+    child = kind()
+    step = minidl.compile(
+        lambda x: x * (2.0 if isinstance(child, first) else 3.0) * (5.0 + issubclass(kind, second)),
+        audit=0,
+    )
+    for base, expected in ((first, 10.0), (second, 18.0)):
+        kind.__bases__ = (base,)
+        for _ in range(4):
+            assert step(X)[0].item() == expected

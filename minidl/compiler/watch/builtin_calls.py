@@ -140,6 +140,7 @@ class BuiltinCalls:
 
     def _guard_registry(self, name: str, value: Any, kinds: Any, result: bool) -> None:
         """Guard whether a class counts as another, which may register it at any time."""
+        self._guard_bases(value if isinstance(value, type) else type(value))
         given = kinds if isinstance(kinds, tuple) else (kinds,)
         if all(type(kind) is type for kind in given if isinstance(kind, type)):
             return
@@ -148,6 +149,12 @@ class BuiltinCalls:
             name = "issubclass"
         text = f"{name}({self.guards.constant(value)}, {self.guards.constant(kinds)})"
         self.guard(("registry", text, ""), text, result, f"{name}() of {self.name_of(value)}")
+
+    def _guard_bases(self, kind: type) -> None:
+        """Guard the classes that a class of the program inherits from, which may be assigned."""
+        if kind.__flags__ & HEAP_TYPE and not self.is_inside(kind) and not self.is_own_line():
+            read, what = f"{self.guards.constant(kind)}.__mro__", f"the bases of {kind.__name__}"
+            self.guard(("class", id(kind), "__mro__"), read, kind.__mro__, what)
 
     def _type(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) != 1:
