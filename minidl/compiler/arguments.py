@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from types import MethodType
 from typing import Any
+
+import numpy as np
 
 from minidl.autograd import Leaf, TensorBase, is_grad_enabled
 from minidl.backend import Device, get_default_device, get_default_dtype, is_array
@@ -25,6 +29,8 @@ class Arguments:
         The positions of numbers that are inputs, and their types: their values are not in the key.
     graphs : bool
         Whether a tensor may be the result of a graph; otherwise that is a CaptureError.
+    by_identity : collection of type
+        Dataclasses whose instances are objects like others, and not containers.
 
     Attributes
     ----------
@@ -36,9 +42,13 @@ class Arguments:
         Structure, types, layouts, values of what is plain, and the modes of the thread.
     containers, objects : list
         The containers among them, and what is neither a tensor nor plain.
+    attributes : list
+        The attributes of containers, as parts of the key.
     """
 
-    __slots__ = ("containers", "graphs", "key", "leaves", "objects", "tensors")
+    __slots__ = (
+        "attributes", "by_identity", "containers", "graphs", "key", "leaves", "objects", "tensors",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -46,12 +56,14 @@ class Arguments:
         kwargs: dict,
         dynamic: dict[int, type] | None = None,
         graphs: bool = False,
+        by_identity: Collection[type] = (),
     ):
-        self.graphs = graphs
+        self.graphs, self.by_identity = graphs, by_identity
         self.tensors: list[Any] = []
         self.leaves: list[Any] = []
         self.containers: list[Any] = []
         self.objects: list[Any] = []
+        self.attributes: list[Any] = []
         parts: list[Any] = []
         for arg in args:
             if isinstance(arg, TensorBase):
@@ -68,6 +80,7 @@ class Arguments:
                 parts.append(tuple(places[id(tensor.array)] for tensor in tensors))
                 same = {id(tensor): i for i, tensor in enumerate(tensors)}
                 parts.append(tuple(same[id(tensor)] for tensor in tensors))
+        parts += self.attributes
         parts += (
             is_grad_enabled(),
             id(current_generator()),
@@ -84,7 +97,7 @@ class Arguments:
         kind = arg.__class__
         if isinstance(arg, tuple | list | dict):
             self._take_container(arg, parts, dynamic)
-        elif is_dataclass(arg) and kind is not Device:
+        elif is_dataclass(arg) and kind is not Device and kind not in self.by_identity:
             self.containers.append(arg)
             self._take_container(opened(arg), parts, dynamic)
         elif dynamic and dynamic.get(len(self.leaves)) is kind:
@@ -101,27 +114,27 @@ class Arguments:
         else:
             self.leaves.append(arg)
             self.objects.append(arg)
-            parts.append((kind, id(arg)))
+            parts.append(_object_key(arg))
 
     def _take_tensor(self, tensor: Any, parts: list) -> None:
         self.leaves.append(tensor)
         self.tensors.append(tensor)
         array, place = tensor.array, tensor.place
+        kind = type(tensor)
+        if kind.__dictoffset__:  # a class of the program's
+            kind = (kind, *_attribute_keys(tensor))
         if place is None:
-            parts.append(
-                (
-                    array.shape, array.dtype.char, array.strides, type(array), type(tensor),
-                    tensor.grad is None,
-                )
-            )  # fmt: skip
+            grad = tensor.grad is None
+            parts.append((array.shape, array.dtype.char, array.strides, type(array), kind, grad))
             return
-        if not self.graphs and not isinstance(place, Leaf) and place.node.args is not None:
+        is_leaf = isinstance(place, Leaf)
+        if not self.graphs and not is_leaf and place.node.args is not None:
             raise CaptureError(
                 f"argument {len(self.leaves) - 1} is the result of {place.node.op.name}, whose "
                 "graph a replayed step could not continue: pass detach() of it, or compile the "
                 "module and not the step"
             )
-        fact = (type(tensor), tensor.grad is None, bool(getattr(place, "hooks", None)))
+        fact = (kind, tensor.grad is None, bool(getattr(place, "hooks", None)), is_leaf)
         parts.append((array.shape, array.dtype.char, array.strides, type(array), fact))
 
     def _take_container(self, arg: Any, parts: list, dynamic: dict[int, type] | None) -> None:
@@ -130,13 +143,65 @@ class Arguments:
             parts.append((arg.kind, tuple(arg.parts)))
             values = arg.parts.values()
         elif isinstance(arg, dict):
-            parts.append((type(arg), tuple(arg)))
+            parts.append((type(arg), tuple(map(_key_of_a_dict, arg))))
             values = arg.values()
         else:
             parts.append((type(arg), len(arg)))
             values = arg
+        if type(arg) not in _PLAIN_CONTAINERS:
+            self.attributes += _attribute_keys(arg)
         for value in values:
             self._take(value, parts, dynamic)
+
+
+_PLAIN_CONTAINERS = (tuple, list, dict, Record)
+
+
+class Same:
+    """A part of a key: a very object, which the key keeps alive."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any):
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Same and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+def _object_key(value: Any) -> Any:
+    """An argument that is neither a tensor nor plain as a part of a key: its identity.
+
+    Equal are also ranges and NumPy's numbers of the same values, and methods of one object.
+    """
+    kind = type(value)
+    if kind is range:
+        return kind, value.start, value.stop, value.step
+    if isinstance(value, np.generic) and not value.dtype.hasobject:
+        return kind, value.dtype, value.tobytes()
+    if kind is MethodType:
+        return kind, Same(value.__func__), Same(value.__self__)
+    return kind, Same(value)
+
+
+def _attribute_keys(value: Any) -> list:
+    """The attributes of an instance of a subclass of a container, or of a tensor, as keys."""
+    own = getattr(value, "__dict__", {})
+    keys = [(name, _part_key(part)) for name, part in own.items()]
+    if isinstance(value, defaultdict):
+        keys.append(Same(value.default_factory))
+    return keys
+
+
+def _part_key(value: Any) -> Any:
+    return (type(value), _plain_key(value)) if is_plain(value) else _object_key(value)
+
+
+def _key_of_a_dict(key: Any) -> Any:
+    return key if type(key) is str else _part_key(key)
 
 
 def _plain_key(value: Any) -> Any:
@@ -153,12 +218,15 @@ def _plain_key(value: Any) -> Any:
     return value
 
 
-def with_leaves(structure: Any, replace: Callable[[int, Any], Any]) -> Any:
+def with_leaves(
+    structure: Any, replace: Callable[[int, Any], Any], by_identity: Collection[type]
+) -> Any:
     """``structure`` with ``replace(i, leaf)`` for leaf ``i``, in the order of `Arguments`."""
     counter = iter(range(1 << 60))
 
     def leaf_replaced(part: Any) -> Any:
-        if not isinstance(part, TensorBase) and is_dataclass(part) and type(part) is not Device:
+        is_container = is_dataclass(part) and type(part) not in (Device, *by_identity)
+        if is_container and not isinstance(part, TensorBase):
             values = {name: getattr(part, name) for name in opened(part).parts}
             new = mapped(leaf_replaced, values)
             return part if new is values else closed(Record(type(part), new))

@@ -66,6 +66,7 @@ def captured(function: Callable[[Callable], Any], inputs: list[Any], given: list
     nothing has to run twice.
     """
     watch, trace = Watch(inputs, given, frozenset(), lenient=True), None
+    watch.as_values = True
     with watch.running():
         result = function(watch.call)
     try:

@@ -57,6 +57,7 @@ class Signature:
             for call in trace.calls
         ]
         self.result = self._refs(trace.result)
+        self.writes = [(write.function, id(write.owner)) for write in trace.writes]
         self.gradients = {
             leaf if isinstance(leaf, tuple) else id(leaf): self._refs(value)
             for leaf, value in sorted(trace.gradients, key=_order)
@@ -95,7 +96,7 @@ def difference(first: Signature, second: Signature) -> str | None:
         longer = max(first.calls, second.calls, key=len)
         odd = longer[min(len(first.calls), len(second.calls))]
         return f"{odd[4]}: {odd[0]} was computed in one run and not in the other"
-    if not same(first.result, second.result):
+    if not same(first.result, second.result) or first.writes != second.writes:
         return "the step returned something else"
     if not same(first.gradients, second.gradients):
         return "other tensors were given a gradient"

@@ -29,6 +29,7 @@ from minidl.compiler.fusion import fuse
 from minidl.compiler.graph import Graph, values_in
 from minidl.compiler.graphs import settle
 from minidl.compiler.memory import Allocations, root
+from minidl.compiler.outputs import returned_values
 from minidl.compiler.program import (
     Program,
     is_special_argument,
@@ -102,6 +103,7 @@ class Plan:
         self.observed = silenced(layout.program.compiled("replay", code, layout.told))
         self.fixed = {value: layout.fixed[value] for value in asked if value in layout.fixed}
         self.memory = layout.allocations.size
+        self.owns = layout.allocations.owns
         self.launches = layout.launches
         self.calls = sum(step.how is _WHOLE for step in schedule.steps)
 
@@ -474,7 +476,7 @@ class _Layout(_Bound):
     def _write_return(self) -> None:
         results = [
             self._text(value) + (".copy()" if value in self.fixed else "")
-            for value in values_in((self.trace.result,))
+            for value in returned_values(self.trace)
         ]
         gradients = [self._text(value) for _, value in self.trace.gradients if value is not None]
         self.program.write(f"return {tuple_text(results)}, {tuple_text(gradients)}")

@@ -8,7 +8,7 @@ import time
 import types
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
 
@@ -18,17 +18,18 @@ from minidl.compiler.arguments import Arguments, with_leaves
 from minidl.compiler.audits import Audits
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.match import Signature, difference
+from minidl.compiler.memory import root
+from minidl.compiler.outputs import Outputs
 from minidl.compiler.plan import Plan
 from minidl.compiler.recorder import InputLeaf
 from minidl.compiler.report import Report
-from minidl.compiler.structure import closed, filled, is_dataclass, leaves, mapped, opened
+from minidl.compiler.structure import closed, is_dataclass, leaves, mapped, opened
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Trace, Value
 from minidl.compiler.watch.changing import Reader
 from minidl.compiler.watch.collector import collector_paused
 from minidl.compiler.watch.guards import Guard, Guards, same
 from minidl.compiler.watch.watch import Watch
-from minidl.compiler.watch.writes import Kept
 
 _MOST_PLANS = 16
 _MOST_CHANGES = 1000  # reads whose changes are counted
@@ -36,6 +37,14 @@ _MOST_PENDING = 4  # runs of one key that wait for another that agrees
 _PATIENCE = 3  # runs that differ from the one before, with nothing seen to change, until an error
 _MOST_MISSES = 32  # recorded calls without a replay until the step runs uncaptured
 _RETRY = 64  # calls that then run as they are until one is recorded again
+
+
+_OWN = frozenset(
+    {"audit", "captures", "function", "history", "refuse", "_lock", "_plans", "_pending",
+     "_dynamic", "_dynamic_args", "_changes", "_last", "_box", "_reads_arguments", "_by_identity",
+     "_misses", "_refused", "_seen_numbers"}
+)  # fmt: skip
+"""The attributes of a `CompiledStep` itself; others are those of its function."""
 
 
 class CompiledStep:
@@ -80,7 +89,9 @@ class CompiledStep:
         self._dynamic_args: dict[int, type] = {}
         self._changes: Counter = Counter()
         self._last: dict[tuple, Any] = {}
-        self._box: list[Any] = []  # the leaves of the arguments, where plans find numbers
+        self._box: list[Any] = []  # the leaves of the arguments, for plans that read them
+        self._reads_arguments = False
+        self._by_identity: set[type] = set()  # dataclasses that the step changes
         self._misses = 0
         self._refused: set[Any] = set()  # keys of calls that cannot be captured
 
@@ -92,11 +103,14 @@ class CompiledStep:
         if mode.observer is not None and mode.observer.recording:  # as a part of another step
             return self.function(*args, **kwargs)
         with self._lock:
-            given = Arguments(args, kwargs, self._dynamic_args)
-            if self._dynamic_args:
+            given = Arguments(args, kwargs, self._dynamic_args, by_identity=self._by_identity)
+            if self._reads_arguments:
                 self._box[:] = given.leaves
             for recording in self._plans.get(given.key, ()):
                 if recording.holds():
+                    if not recording.is_free():
+                        self._plans[given.key].remove(recording)
+                        break
                     if recording.audits.due():
                         return self._audited(recording, given, args, kwargs)
                     self._misses = 0
@@ -126,6 +140,16 @@ class CompiledStep:
         if "function" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self.__dict__["function"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Attributes of the program's are those of the function."""
+        if name in _OWN or name.startswith("__"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.function, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.function, name)
 
     def __reduce__(self) -> tuple:
         return CompiledStep, (self.function, self.audit)
@@ -202,8 +226,8 @@ class CompiledStep:
                 changed = True
         if not changed:
             return given
-        self._box[:] = given.leaves
-        return Arguments(args, kwargs, self._dynamic_args)
+        self._reads_arguments = True
+        return Arguments(args, kwargs, self._dynamic_args, by_identity=self._by_identity)
 
     @functools.cached_property
     def _seen_numbers(self) -> dict[tuple, set]:
@@ -241,14 +265,17 @@ class CompiledStep:
         """Run the step watched: its result, and the run unless it cannot be captured."""
         start = time.perf_counter()
         watch = Watch(given.tensors, given.objects, dynamic, lenient=self.refuse is not None)
-        for container in given.containers:
-            watch.make_inside(container)
+        self._box[:] = given.leaves
+        self._give(watch, given)
         if self._dynamic_args:
-            args, kwargs = with_leaves((args, kwargs), functools.partial(self._as_input, watch))
+            as_input = functools.partial(self._as_input, watch)
+            args, kwargs = with_leaves((args, kwargs), as_input, self._by_identity)
         result = watch.run(self.function, args, kwargs)
         try:
-            self._check_arguments(given, args, kwargs)
+            if not self._leaves_arguments(given, args, kwargs):
+                return result, None
             trace = watch.finish(result)
+            self._reads_arguments |= watch.reads_arguments
         except CaptureError as error:
             if self.refuse is None:
                 raise
@@ -257,19 +284,42 @@ class CompiledStep:
             return result, None
         finally:
             watch.close()
+            if not self._reads_arguments:
+                self._box.clear()
         result = closed(mapped(_detached, opened(result) if _has_dataclass(result) else result))
-        return result, _Pending(trace, watch.guards, dynamic, time.perf_counter() - start)
+        return result, _Pending(trace, watch, time.perf_counter() - start)
 
-    def _check_arguments(self, given: Arguments, args: tuple, kwargs: dict) -> None:
-        """CaptureError if the step has changed a container among its arguments."""
-        again = Arguments(args, kwargs, dict.fromkeys(self._dynamic_args, Number))
-        if len(again.leaves) != len(given.leaves) or any(
-            a is not b and type(a) is not Number for a, b in zip(again.leaves, given.leaves)
+    def _give(self, watch: Watch, given: Arguments) -> None:
+        """Have the watch know the arguments."""
+        for container in given.containers:
+            watch.make_inside(container)
+            watch.containers[id(container)] = container
+        for position, leaf in enumerate(given.leaves):
+            if isinstance(leaf, TensorBase):
+                reader = Reader(("argument", position, ""), self._box, position)
+                watch.arguments.setdefault(id(leaf), reader)
+
+    def _leaves_arguments(self, given: Arguments, args: tuple, kwargs: dict) -> bool:
+        """Whether the step has changed no container among its arguments; else a CaptureError.
+
+        Instances of dataclasses may be changed: from then on they count as objects.
+        """
+        dynamic = dict.fromkeys(self._dynamic_args, Number)
+        again = Arguments(args, kwargs, dynamic, by_identity=self._by_identity)
+        if (
+            again.attributes == given.attributes
+            and len(again.leaves) == len(given.leaves)
+            and all(a is b or type(a) is Number for a, b in zip(again.leaves, given.leaves))
         ):
-            raise CaptureError(
-                f"{self.__name_or_type()} changes a container that it was given, which a replay "
-                "would not: return what is new"
-            )
+            return True
+        records = {type(container) for container in given.containers if is_dataclass(container)}
+        if records:
+            self._by_identity |= records
+            return False
+        raise CaptureError(
+            f"{self.__name_or_type()} changes a container that it was given, which a replay "
+            "would not: return what is new"
+        )
 
     def _as_input(self, watch: Watch, position: int, leaf: Any) -> Any:
         if self._dynamic_args.get(position) is not type(leaf):
@@ -319,8 +369,9 @@ class CompiledStep:
 class _Pending:
     """A recorded run, and what it depended on."""
 
-    def __init__(self, trace: Trace, guards: Guards, dynamic: frozenset[tuple], seconds: float):
-        self.trace, self.guards, self.dynamic, self.seconds = trace, guards, dynamic, seconds
+    def __init__(self, trace: Trace, watch: Watch, seconds: float):
+        self.trace, self.guards, self.dynamic = trace, watch.guards, watch.dynamic
+        self.handlers, self.seconds = watch.handlers, seconds
         self.signature = Signature(trace)
         self.attempts = 0
 
@@ -329,12 +380,22 @@ def _detached(leaf: Any) -> Any:
     if type(leaf) is Number:
         return leaf.value
     if isinstance(leaf, TensorBase) and not leaf.is_leaf:
-        return leaf.detach()
+        return leaf.detach_()  # itself: it may have been stored, too
     return leaf
 
 
 def _has_dataclass(result: Any) -> bool:
     return any(is_dataclass(leaf) for leaf in leaves(result))
+
+
+def _references() -> int:
+    """The references to a gradient that only a recording has."""
+    for _, gradient in [(None, object())]:
+        return getrefcount(gradient)
+    raise AssertionError
+
+
+_REFERENCES = _references()
 
 
 class _Recording:
@@ -350,13 +411,13 @@ class _Recording:
         self.versions = trace.versions
         self.changed_inputs = trace.changed_inputs
         self.accumulated = trace.accumulated
-        inputs = {value: i for i, value in enumerate(trace.inputs)}
+        self.handlers = run.handlers
+        self.references: int | None = None
+        self.watched: list[Any] = []
         self.gradients = [
             (leaf, None if value is None else wrap(value.array)) for leaf, value in trace.gradients
         ]
-        slots: dict[Value, _Slot] = {}
-        self.result = mapped(lambda leaf: _slot(leaf, slots, inputs), trace.result)
-        self.has_records = any(is_record(part) for part in _parts(self.result))
+        self.outputs = Outputs(trace)
         trace.forget()
         self.holds = self.guards.holds
 
@@ -366,87 +427,64 @@ class _Recording:
 
     def repeat(self, tensors: list) -> Any:
         """The step once more, on these tensors."""
+        self._separate()
         replay = self.plan.replay if mode.observer is None else self.plan.observed
-        arrays, gradients = replay(*[tensor.array for tensor in tensors])
+        try:
+            arrays, gradients = replay(*[tensor.array for tensor in tensors])
+        except CaptureError:
+            raise
+        except Exception as error:
+            if self.handlers:
+                raise self._unhandled(error) from error
+            raise
         computed = iter(gradients)
-        for i, (leaf, gradient) in enumerate(self.gradients):
+        for leaf, gradient in self.gradients:
             if type(leaf) is InputLeaf:
                 given_leaf = tensors[leaf.position]
                 given_leaf.grad = None if gradient is None else wrap(next(computed).copy())
                 continue
             if gradient is not None:
-                if getrefcount(gradient) > 3 + (leaf.grad is gradient):
-                    gradient = self._replaced(i, leaf, gradient)
                 gradient.array = next(computed)
             leaf.grad = gradient
+        if self.references is None:
+            self._count_references(gradients)
         for version in self.versions:
             version[0] += 1
         if self.accumulated or self.changed_inputs:
             self._count_changes(tensors)
-        if type(self.result) is _Slot and self.result.is_made:
+        if self.outputs.is_one_tensor:
             return wrap(arrays[0])
-        given = iter(arrays)
-        made: dict[_Slot, Any] = {}
-        result = filled(lambda leaf: _returned(leaf, given, made, tensors), self.result)
-        return closed(result) if self.has_records else result
+        return self.outputs.make(arrays, tensors, self.gradients)
 
-    def _replaced(self, i: int, leaf: Any, gradient: Any) -> Any:
-        """A new gradient tensor: the old one is still referenced, and gets separate memory."""
-        gradient.array = gradient.array.copy()
-        fresh = wrap(gradient.array)
-        self.gradients[i] = (leaf, fresh)
-        return fresh
+    def _separate(self) -> None:
+        """Give gradients of the last replay that are still referenced memory of their own."""
+        for i, (leaf, gradient) in enumerate(self.gradients):
+            if type(leaf) is InputLeaf or gradient is None:
+                continue
+            if getrefcount(gradient) > _REFERENCES + (leaf.grad is gradient):
+                array, gradient.array = gradient.array, gradient.array.copy()
+                self.gradients[i] = leaf, wrap(array)
+
+    def _count_references(self, gradients: tuple) -> None:
+        """Count who refers to the memory of gradients that each replay writes to."""
+        self.watched = [array for array in gradients if self.plan.owns(array)]
+        in_tuple = len(self.watched)  # which `gradients` refers to, too
+        self.watched += {id(root(array)): root(array) for array in self.watched}.values()
+        self.references = sum(map(getrefcount, self.watched)) - in_tuple
+
+    def is_free(self) -> bool:
+        """Whether nobody but the plan refers to the memory of its gradients."""
+        return self.references is None or sum(map(getrefcount, self.watched)) == self.references
+
+    def _unhandled(self, error: Exception) -> CaptureError:
+        """What to raise for an error of a replay, whose step might have handled it."""
+        return CaptureError(
+            f"{self.handlers}: a replay failed with {type(error).__name__}: {error}. The step may "
+            "handle errors here (try, with), and a replay cannot: check for it outside the step"
+        )
 
     def _count_changes(self, tensors: list) -> None:
         for leaf in self.accumulated:
             leaf.grad.version[0] += 1
         for i in self.changed_inputs:
             tensors[i].version[0] += 1
-
-
-class _Slot:
-    """A tensor in a result: one from before the run, an argument, or one that is made."""
-
-    __slots__ = ("is_made", "is_number", "position", "tensor")
-
-    def __init__(self, value: Value, position: int | None):
-        self.tensor = next(iter(value.tensors), None)
-        self.position = position
-        self.is_number = len(value.layout) == 1
-        self.is_made = not self.is_number and position is None and self.tensor is None
-
-
-def _slot(leaf: Any, slots: dict[Value, _Slot], inputs: dict[Value, int]) -> Any:
-    if not isinstance(leaf, Value):
-        return leaf
-    if leaf not in slots:
-        slots[leaf] = _Slot(leaf, inputs.get(leaf))
-    return slots[leaf]
-
-
-def _returned(leaf: Any, arrays: Iterator, made: dict[_Slot, Any], tensors: list) -> Any:
-    if type(leaf) is not _Slot:
-        return leaf.value if type(leaf) is Kept else leaf
-    array = next(arrays)
-    if leaf in made:
-        return made[leaf]
-    if leaf.is_number:
-        result = array
-    elif leaf.position is not None:
-        result = tensors[leaf.position]
-    else:
-        result = wrap(array) if leaf.tensor is None else leaf.tensor
-    made[leaf] = result
-    return result
-
-
-def is_record(part: Any) -> bool:
-    """Whether a part of a result is an instance of a dataclass, taken apart."""
-    return type(part).__name__ == "Record"
-
-
-def _parts(structure: Any) -> Iterator[Any]:
-    yield structure
-    if isinstance(structure, tuple | list | dict):
-        for part in structure.values() if isinstance(structure, dict) else structure:
-            yield from _parts(part)

@@ -5,9 +5,9 @@ Dataclasses are opened only where a step is called and where it returns (`opened
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import operator
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -46,16 +46,40 @@ def copied(structure: Any) -> Any:
 
 
 def rebuilt(structure: Any, parts: list) -> Any:
-    """A structure of the same kind with other parts."""
+    """A structure of the same kind with other parts; of a subclass also all else stays."""
     kind = type(structure)
     if isinstance(structure, dict):
-        if kind is dict:
-            return dict(zip(structure, parts))
-        twin = copy.copy(structure)  # of an OrderedDict or a class of the user's all else stays
-        for key, part in zip(structure, parts):
-            dict.__setitem__(twin, key, part)
-        return twin
-    return kind(*parts) if hasattr(structure, "_fields") else kind(parts)
+        return _rebuilt_dict(structure, kind, parts)
+    if kind is tuple or kind is list:
+        return kind(parts)
+    twin = tuple.__new__(kind, parts) if isinstance(structure, tuple) else list.__new__(kind)
+    if isinstance(structure, list):
+        list.extend(twin, parts)
+    return _with_attributes(twin, structure)
+
+
+def _rebuilt_dict(structure: dict, kind: type, parts: list) -> dict:
+    if kind is dict:
+        return dict(zip(structure, parts))
+    if isinstance(structure, defaultdict):
+        twin = structure.copy()
+    else:
+        base = OrderedDict if isinstance(structure, OrderedDict) else dict
+        twin = base.__new__(kind)
+    for key, part in zip(structure, parts):
+        _set_item(twin, key, part)
+    return _with_attributes(twin, structure)
+
+
+def _set_item(twin: dict, key: Any, part: Any) -> None:
+    (OrderedDict if isinstance(twin, OrderedDict) else dict).__setitem__(twin, key, part)
+
+
+def _with_attributes(twin: Any, structure: Any) -> Any:
+    own = getattr(structure, "__dict__", None)
+    if own:
+        twin.__dict__.update(own)
+    return twin
 
 
 def leaves(structure: Any) -> Iterator[Any]:

@@ -120,6 +120,8 @@ class Trace:
         Leaves whose gradient from before the run was computed with.
     accumulated : list of Tensor
         Those of them whose gradient is still that very tensor, with more added to it.
+    writes : list of LateWrite
+        What the run writes at its end, with the arguments that the result has.
     versions : list
         The version counters of tensors from before that the run changed.
     changed_inputs : list of int
@@ -133,6 +135,7 @@ class Trace:
     gradients: list[tuple[Any, Value | None]] = field(default_factory=list)
     prior: list[Any] = field(default_factory=list)
     accumulated: list[Any] = field(default_factory=list)
+    writes: list[Any] = field(default_factory=list)
     versions: list[list[int]] = field(default_factory=list)
     changed_inputs: list[int] = field(default_factory=list)
 

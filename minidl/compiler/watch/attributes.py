@@ -165,7 +165,7 @@ class AttributeReads:
         if not steady:
             return self._fresh_value(owner, name, value)
         self.guards.add_attribute(owner, name, value, what, self.line())
-        self.read.setdefault(id(value), value)
+        self.note_read(value)
         return value
 
     def _fresh_value(self, owner: Any, name: str, value: Any) -> Any:
@@ -214,7 +214,7 @@ class AttributeReads:
             self.guards.add_attribute(
                 owner, name, value, f"{self.name_of(owner)}.{name}", self.line()
             )
-            self.read.setdefault(id(value), value)
+            self.note_read(value)
         elif name not in vars(owner):
             self.guard_class(owner, name, found)  # of a class from outside that it inherits from
         return value
@@ -267,7 +267,7 @@ class AttributeReads:
         elif type(found) in (FunctionType, property, staticmethod) and name.isidentifier():
             value = getattr(kind, name)  # looked up by Python itself, which is fastest
             self.guard(key, f"{const}.{name}", value, what)
-            self.read.setdefault(id(found), found)
+            self.note_read(found)
         else:
             self.guard(key, f"static_attribute({const}, {name!r})", found, what)
 

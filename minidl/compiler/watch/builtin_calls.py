@@ -24,6 +24,8 @@ from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import MISSING, static_attribute
 from minidl.nn import Module
 
+_MODULE_CALL = Module.__call__
+
 
 class BuiltinCalls:
     """The part of a `Watch` that calls builtins."""
@@ -53,13 +55,13 @@ class BuiltinCalls:
         ):  # fmt: skip
             for sign, function in table.items():
                 handlers.setdefault(id(function), functools.partial(hook, sign))
-        return {**handlers, id(Module.__call__): self._module_call}
+        return {**handlers, id(_MODULE_CALL): self._module_call}
 
     def _module_call(self, module: Any, *args: Any, **kwargs: Any) -> Any:
         """What ``Module.__call__`` does, with one guard for a module without hooks."""
         const = self.guards.constant(module)
         if self.is_inside(module) or module._pre_hooks or module._hooks:
-            return self.run_copy(Module.__call__, (module, *args), kwargs)
+            return self.run_copy(_MODULE_CALL, (module, *args), kwargs)
         self.guard_test(
             ("hooks", id(module), ""),
             f"not ({const}._pre_hooks or {const}._hooks)",

@@ -113,18 +113,36 @@ class ChangingReads:
 
         For uses other than computing with it: as a key, stored, returned.
         """
-        read = self.replaced.get(id(thing))
+        read = self._identity(thing)
         if read is not None:
             self.guard(("tensor", id(thing), "identity"), read, thing, "which tensor is read")
         return thing
 
     def identical(self, left: Any, right: Any) -> bool:
-        """``left is right``, guarded where one of them is read again."""
+        """``left is right``, guarded where one of them may be another object in a replay."""
         outcome = left is right
-        if id(left) in self.replaced or id(right) in self.replaced:
-            texts = [self.replaced.get(id(s)) or self.guards.constant(s) for s in (left, right)]
+        if is_plain(left) or is_plain(right):
+            return outcome
+        texts = [self._identity(side) for side in (left, right)]
+        if any(texts):
+            texts = [text or self.guards.constant(s) for text, s in zip(texts, (left, right))]
             self.guard_outcome(" is ".join(texts), outcome)
         return outcome
+
+    def _identity(self, thing: Any) -> str | None:
+        """How a guard finds what may be another object in a replay; None of all else."""
+        if id(thing) in self.replaced:
+            return self.replaced[id(thing)]
+        if id(thing) in self.arguments:
+            self.reads_arguments = True
+            return f"{self.guards.constant(self.arguments[id(thing)])}()"
+        if id(thing) in self.inputs or id(thing) in self.containers:
+            raise CaptureError(
+                f"{self.line()}: which object an argument is, a {type(thing).__name__}, decides "
+                "on what the step does, and cannot be checked before a replay: pass a number or "
+                "a string that tells"
+            )
+        return None
 
     def moved_by(self, function: Any, args: tuple) -> None:
         """Note what a call that each replay makes again may have changed."""

@@ -72,7 +72,13 @@ class Reads(AttributeReads, TensorReads, ContentReads):
         """Guard that an expression gives the same value."""
         if key not in self.guards.all:
             self.guards.add(key, read, value, what, self.line())
-            self.read.setdefault(id(value), value)
+            self.note_read(value)
+
+    def note_read(self, value: Any) -> None:
+        """Note what was read from outside; an argument that is there as well is outside, too."""
+        self.read.setdefault(id(value), value)
+        if id(value) in self.containers:
+            self.inside.discard(id(value))
 
     def guard_test(
         self, key: tuple, test: str, what: str, line: str | None = None, value: Any = True

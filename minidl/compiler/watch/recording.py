@@ -10,6 +10,7 @@ from minidl.autograd.mode import mode
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.recorder import Recorder
 from minidl.compiler.structure import leaves
+from minidl.compiler.watch.live import LIVE_KINDS
 
 
 class WatchedRecorder(Recorder):
@@ -53,12 +54,22 @@ class WatchedRecorder(Recorder):
     def change(self, name: str, function: Callable, args: tuple) -> None:
         if not self.watch.failure:
             try:
+                self._refuse_made(function)
                 super().change(name, function, args)
                 self.watch.moved_by(function, args)
                 return
             except CaptureError as error:
                 self.watch.give_up(error)
         self.alone(function, args, {})
+
+    def _refuse_made(self, function: Callable) -> None:
+        """CaptureError for an optimizer or a schedule that the step makes: replays share it."""
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, LIVE_KINDS) and self.watch.is_inside(owner):
+            raise CaptureError(
+                f"{self.line()}: the step makes a {type(owner).__name__} and steps it, and its "
+                "state would last from replay to replay: make it once, outside the step"
+            )
 
     def read(self, tensor: Any, how: str) -> None:
         try:

@@ -70,6 +70,12 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.guards = Guards()
         self.guards.constants.update(HELPERS)
         self.dynamic = dynamic
+        self.handlers = ""  # the first line of the program that may handle errors
+        self.inputs = set(map(id, inputs))
+        self.arguments: dict[int, Reader] = {}  # how tensors among the arguments are read
+        self.containers: dict[int, Any] = {}  # those among the arguments
+        self.reads_arguments = False  # whether guards look at the arguments of a call
+        self.as_values = False  # whether results are values of the trace, also of known tensors
         self.given = {id(thing): thing for thing in given}
         self.inside: set[int] = set()
         self.read: dict[int, Any] = {}  # what was read from outside, by identity
@@ -78,6 +84,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.written: dict[tuple, Any] = {}
         self.writes: list[Write] = []
         self.deferred: dict[int, list[Write]] = {}  # writes that wait for the end, by owner
+        self.exports: dict[int, tuple[Any, Any]] = {}  # what leaves the step, by identity
         self.snapshots: dict[int, tuple[Any, Any]] = {}
         self.moved: dict[int, Any] = {}  # what live calls may have changed
         self.renewed: dict[int, Reader] = {}  # how lists are read that they may replace
@@ -121,10 +128,13 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.given.clear()
         self.read.clear()
         self.replaced.clear()
+        self.arguments.clear()
+        self.containers.clear()
         self.renewed.clear()
         self.written.clear()
         self.writes.clear()
         self.snapshots.clear()
+        self.exports.clear()
         self.deferred.clear()
         self.recorder.close()
         self.recorder.watch = None
@@ -143,8 +153,9 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         """The trace of the run; CaptureError if something in it went unseen."""
         if self.failure or self.stray is not None:
             raise CaptureError(self.failure or self.stray)
-        self.finish_writes()
-        exported = self.exported(result, "the result")
+        exported: Any = self.exported(result, "the result")
+        if not self.as_values:
+            exported = exported, self.late_writes()
         for value in self.recorder.trace.held:
             for tensor in value.tensors:
                 self.guard_array(tensor)

@@ -7,6 +7,7 @@ cannot be written again (an object that the run made) is refused.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
@@ -14,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.autograd import TensorBase, wrap
+from minidl.autograd import TensorBase
 from minidl.backend import Device
 from minidl.compiler.errors import CaptureError
+from minidl.compiler.outputs import Copied, Existing, Kept, LateWrite
 from minidl.compiler.structure import (
-    closed,
-    filled,
+    Record,
     is_dataclass,
     leaves,
     mapped,
@@ -286,10 +287,10 @@ class Writes:
         self.written[where] = args[-1] if args else None
         write = Write(function, owner, args, self.line(), where, before)
         self.writes.append(write)
-        if id(owner) not in self.deferred and all(map(self._is_settled, args)):
+        if _place(owner) not in self.deferred and all(map(self._is_settled, args)):
             self._append(write, args)
         else:
-            self.deferred.setdefault(id(owner), []).append(write)
+            self.deferred.setdefault(_place(owner), []).append(write)
 
     def _changes_nothing(self, owner: Any, args: tuple, where: tuple, before: Any) -> bool:
         """Whether an attribute keeps the value that it had, which then only needs a guard."""
@@ -314,16 +315,17 @@ class Writes:
 
     def _append(self, write: Write, args: tuple) -> None:
         exported = tuple(self.exported(arg, write.line) for arg in args)
-        function = write_tensors(write.function, write.owner)
+        function = write_to(write.function, write.owner)
         call = Call("write", function, exported, {}, True, write.line)
         self.recorder.trace.calls.append(call)
 
-    def finish_writes(self) -> None:
-        """Append the writes whose values are known only now to the trace."""
+    def late_writes(self) -> list[list]:
+        """Note the writes whose values are known only now in the trace; their arguments."""
         deferred = {id(write) for writes in self.deferred.values() for write in writes}
-        for write in self.writes:
-            if id(write) in deferred:
-                self._append(write, write.args)
+        late = [write for write in self.writes if id(write) in deferred]
+        noted = [LateWrite(write.function, write.owner, write.line) for write in late]
+        self.recorder.trace.writes[:] = noted
+        return [[self.exported(arg, write.line) for arg in write.args] for write in late]
 
     def check_deferred(self, reached: dict[int, Any]) -> None:
         """CaptureError if a live call depends on a write that a replay makes only at its end."""
@@ -337,7 +339,16 @@ class Writes:
                 )
 
     def exported(self, value: Any, line: str) -> Any:
-        """What stands in the trace for a value that leaves the step."""
+        """What stands in the trace for a value that leaves the step: once for each object."""
+        known = self.exports.get(id(value))
+        if known is not None:
+            return known[1]
+        made = self._exported_part(value, line)
+        if not is_plain(value):
+            self.exports[id(value)] = value, made
+        return made
+
+    def _exported_part(self, value: Any, line: str) -> Any:
         renewed = self.renewed_items(value)
         value = value if renewed is None else renewed
         if isinstance(value, tuple | list | dict):
@@ -348,7 +359,8 @@ class Writes:
         if is_dataclass(value) and type(value) is not Device:
             if self._is_outsides(value):
                 return Kept(value)
-            return self.exported(opened(value), line)
+            parts = {name: getattr(value, name) for name in opened(value).parts}
+            return Record(type(value), {k: self.exported(v, line) for k, v in parts.items()})
         self._check_containers(value, line)
         return self._exported(value, line)
 
@@ -357,6 +369,20 @@ class Writes:
         if self.is_inside(value):
             return False
         return id(value) in self.read or self.is_given(value)
+
+    def _exported_tensor(self, leaf: Any) -> Any:
+        if id(leaf) in self.replaced:
+            return Existing(self.by_identity(leaf))
+        value = self.recorder.returned(leaf)
+        if self.as_values or type(leaf) is Number or value.call is not None:
+            return value
+        if not value.tensors:
+            position = self.recorder.trace.inputs.index(value)
+            given = self.recorder.given
+            same = next((i for i, t in enumerate(given) if t is leaf), None)
+            return Existing(None, position if same is None else same, is_alias=same is None)
+        same = any(tensor is leaf for tensor in value.tensors)
+        return Existing(leaf if same else value.tensors[0], is_alias=not same)
 
     def _check_containers(self, value: Any, line: str) -> None:
         if isinstance(value, set | deque) and any(
@@ -369,7 +395,7 @@ class Writes:
 
     def _exported(self, leaf: Any, line: str) -> Any:
         if isinstance(leaf, TensorBase | Number):
-            return self.recorder.returned(self.by_identity(leaf))
+            return self._exported_tensor(leaf)
         if is_plain(leaf) or isinstance(leaf, np.dtype | Device | ModuleType | np.generic):
             return leaf
         if isinstance(leaf, Value) or (id(leaf) in self.read and not self.is_inside(leaf)):
@@ -383,12 +409,18 @@ class Writes:
         if isinstance(leaf, set | frozenset | deque):
             parts = [self._exported(part, line) for part in leaf]
             if list(leaves(parts)) == list(leaf):
-                return leaf
+                return leaf if isinstance(leaf, frozenset) else Copied(copy.copy(leaf))
         raise CaptureError(
             f"{line}: a {type(leaf).__name__} that the step makes leaves it (it is returned, or "
             "kept outside), and a replay would not make another. Tensors, numbers, strings, and "
             "tuples, lists, dicts and dataclasses of these may"
         )
+
+
+def _place(owner: Any) -> int:
+    """What tells objects apart to which one writes; an object and its ``__dict__`` are one."""
+    own = None if isinstance(owner, type) else own_attributes(owner)
+    return id(owner if own is None else own)
 
 
 def set_cell(cell: Any, value: Any) -> None:
@@ -406,41 +438,23 @@ def set_requires_grad(tensor: Any, value: bool) -> None:
     tensor.requires_grad_(value)
 
 
-class Kept:
-    """An object from outside that leaves the step: the very object, each time."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Kept) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-class write_tensors:
-    """A write to an object, with tensors for arrays."""
+class write_to:
+    """A write to an object whose values are known when the program makes it."""
 
     def __init__(self, function: Callable, owner: Any):
         self.function, self.owner = function, owner
 
     def __call__(self, *args: Any) -> None:
-        self.function(self.owner, *closed(filled(_as_tensor, args)))
+        given = (arg.value if type(arg) is Kept else arg for arg in args)
+        self.function(self.owner, *given)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, write_tensors):
+        if not isinstance(other, write_to):
             return False
         return self.function == other.function and self.owner is other.owner
 
     def __hash__(self) -> int:
         return hash((self.function, id(self.owner)))
-
-
-def _as_tensor(leaf: Any) -> Any:
-    if type(leaf) is Kept:
-        return leaf.value
-    return wrap(leaf.copy()) if hasattr(leaf, "strides") and hasattr(leaf, "dtype") else leaf
 
 
 _ADDS = frozenset({"append", "extend", "appendleft", "extendleft", "add", "update", "__setitem__"})
