@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import is_array
+from minidl.compiler.recorder import must_fail
 from minidl.compiler.structure import mapped
 from minidl.compiler.trace import Trace, Value, layout_of
 
@@ -56,6 +57,7 @@ class Signature:
             )
             for call in trace.calls
         ]
+        self.failures = sum(call.function is must_fail for call in trace.calls)
         self.result = self._refs(trace.result)
         self.writes = [(write.function, id(write.owner)) for write in trace.writes]
         self.gradients = {

@@ -54,10 +54,12 @@ class Existing:
         self.position, self.is_alias = position, is_alias
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Existing) and (
-            self.tensor is other.tensor
-            and (self.position, self.is_alias) == (other.position, other.is_alias)
-        )
+        if not isinstance(other, Existing) or self.is_alias != other.is_alias:
+            return False
+        if self.position is not None or other.position is not None:
+            return self.position == other.position
+        same_memory = self.is_alias and self.tensor.array is other.tensor.array
+        return self.tensor is other.tensor or same_memory
 
     __hash__ = None
 
