@@ -98,22 +98,39 @@ class Number:
 
 def computed(watch: Any, function: Callable, args: tuple) -> Any:
     """``function(*args)``, pure arithmetic on numbers some of which are a `Number`."""
-    plain = tuple(arg.value if type(arg) is Number else arg for arg in args)
-    value = function(*plain)
+    value = _tried(function, args)
+    if function is divmod:
+        return computed(watch, operator.floordiv, args), computed(watch, operator.mod, args)
+    if type(value) is bool:
+        return decided(watch, function, args)
     if type(value) not in (int, float):
-        args = tuple(arg.settle() if type(arg) is Number else arg for arg in args)
-        return function(*args)
+        return function(*_settled(args))
     call = watch.recorder.note(_name(function), function, args, {})
     call.result = Value(value, call)
-    return Number(watch, value, _text(watch, function, args), call.result)
+    text = _text(watch, function, args)
+    if watch.handlers and text is not None:  # a handler runs if it fails, which a replay cannot do
+        watch.guard_test(("computes", text, ""), f"{text} is not None", "a number")
+    return Number(watch, value, text, call.result)
 
 
 def decided(watch: Any, function: Callable, args: tuple) -> Any:
     """``function(*args)``, a comparison, guarded by its outcome."""
-    plain = tuple(arg.value if type(arg) is Number else arg for arg in args)
-    outcome = function(*plain)
+    outcome = _tried(function, args)
     number = next(arg for arg in args if type(arg) is Number)
     return number.settled(outcome, _text(watch, function, args), "a comparison")
+
+
+def _tried(function: Callable, args: tuple) -> Any:
+    """``function`` of plain numbers, guarded by their values if it fails: it may be handled."""
+    try:
+        return function(*(arg.value if type(arg) is Number else arg for arg in args))
+    except Exception:
+        _settled(args)
+        raise
+
+
+def _settled(args: tuple) -> tuple:
+    return tuple(arg.settle() if type(arg) is Number else arg for arg in args)
 
 
 def _text(watch: Any, function: Callable, args: tuple) -> str | None:
@@ -145,8 +162,12 @@ def _binary(function: Callable) -> tuple[Callable, Callable]:
     return forward, reflected
 
 
-def _comparison(function: Callable) -> Callable:
+def _comparison(symbol: str) -> Callable:
+    function = getattr(operator, symbol)
+
     def compare(self: Number, other: Any) -> Any:
+        if isinstance(other, TensorBase) and symbol in ("eq", "ne"):
+            return getattr(other, symbol)(self)  # else Python would compare identities
         if other is None or isinstance(other, TensorBase):
             return NotImplemented
         if type(other) is not Number and type(other) not in (int, float, bool):
@@ -160,11 +181,19 @@ def _unary(function: Callable) -> Callable:
     return lambda self: computed(self.watch, function, (self,))
 
 
-for _symbol in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-    _forward, _reflected = _binary(getattr(operator, _symbol))
+_BINARY = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
+    "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow, "and": operator.and_,
+    "or": operator.or_, "xor": operator.xor, "lshift": operator.lshift, "rshift": operator.rshift,
+    "divmod": builtins.divmod,
+}  # fmt: skip
+_UNARY = {"neg": operator.neg, "pos": operator.pos, "invert": operator.invert, "abs": builtins.abs}
+
+for _symbol, _function in _BINARY.items():
+    _forward, _reflected = _binary(_function)
     setattr(Number, f"__{_symbol}__", _forward)
     setattr(Number, f"__r{_symbol}__", _reflected)
 for _symbol in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Number, f"__{_symbol}__", _comparison(getattr(operator, _symbol)))
-for _symbol, _function in (("neg", operator.neg), ("pos", operator.pos), ("abs", builtins.abs)):
+    setattr(Number, f"__{_symbol}__", _comparison(_symbol))
+for _symbol, _function in _UNARY.items():
     setattr(Number, f"__{_symbol}__", _unary(_function))

@@ -11,6 +11,7 @@ from typing import Any
 from minidl.compiler.errors import CaptureError, is_users
 from minidl.compiler.rewrite.hooks import Hooks
 from minidl.compiler.symbolic import Number
+from minidl.compiler.watch.operators import cleans_up
 
 
 class WatchedHooks(Hooks):
@@ -51,6 +52,17 @@ class WatchedHooks(Hooks):
         except CaptureError as error:
             self.watch.give_up(error)
             return value
+
+    def handling(self) -> None:
+        if self.is_users and self.watch.here():
+            self.locate(sys._getframe(1))
+            self.watch.handling()
+
+    def context(self, manager: Any) -> Any:
+        if self.is_users and self.watch.here() and cleans_up(manager):
+            self.locate(sys._getframe(1))
+            self.watch.handling()
+        return _context(self, manager)
 
     def wrote_global(self, name: str, value: Any) -> None:
         if self.watch.here():
@@ -94,9 +106,12 @@ def _delegated(name: str) -> Callable:
 for _name in (
     "attribute", "set_attribute", "delete_attribute", "item", "set_item", "delete_item", "binary",
     "inplace", "unary", "compare", "truth", "format", "iterate", "iterate_mapping", "read_all",
-    "context", "identical",
+    "identical",
 ):  # fmt: skip
     setattr(WatchedHooks, _name, _delegated(_name))
+
+
+_context = _delegated("context")
 
 
 def _call(self: WatchedHooks, function: Any, /, *args: Any, **kwargs: Any) -> Any:
