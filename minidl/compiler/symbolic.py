@@ -9,6 +9,7 @@ guard on the decision, not on the number.
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -17,6 +18,21 @@ from typing import Any
 from minidl.autograd import TensorBase
 from minidl.compiler.errors import CaptureError, users_line
 from minidl.compiler.trace import Value
+
+_NEVER_FAIL = frozenset(
+    {
+        operator.add, operator.sub, operator.mul, operator.neg, operator.pos, operator.invert,
+        operator.and_, operator.or_, operator.xor, abs,
+    }
+)  # fmt: skip
+"""Arithmetic that is not guarded to succeed, in a step that handles errors."""
+
+_MOST_TEXT = 1000
+"""The length of expressions that are evaluated before each replay to see that they do not fail."""
+
+
+_MOST_DEPTH = 150
+"""The depth of expressions in guards, of which Python compiles 200 levels."""
 
 
 class Number:
@@ -51,6 +67,11 @@ class Number:
                 f"{users_line()}: {how} decides on a number that the step itself changes while it "
                 "runs, which cannot be checked before a replay. Read it before it is changed, or "
                 "compute it outside the step"
+            )
+        if _depth(text) > _MOST_DEPTH:
+            raise CaptureError(
+                f"{users_line()}: {how} decides on a number that is computed in too many steps to "
+                "be checked before a replay. Compute it outside the step"
             )
         self.watch.guard_outcome(text, outcome)
         return outcome
@@ -108,7 +129,7 @@ def computed(watch: Any, function: Callable, args: tuple) -> Any:
     call = watch.recorder.note(_name(function), function, args, {})
     call.result = Value(value, call)
     text = _text(watch, function, args)
-    if watch.handlers and text is not None:  # a handler runs if it fails, which a replay cannot do
+    if watch.handlers and function not in _NEVER_FAIL and len(text or "") in range(1, _MOST_TEXT):
         watch.guard_test(("computes", text, ""), f"{text} is not None", "a number")
     return Number(watch, value, text, call.result)
 
@@ -138,6 +159,10 @@ def _text(watch: Any, function: Callable, args: tuple) -> str | None:
     if None in texts:
         return None
     return f"{watch.guards.constant(function)}({', '.join(texts)})"
+
+
+def _depth(text: str) -> int:
+    return max(itertools.accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in text))
 
 
 def _name(function: Callable) -> str:

@@ -166,7 +166,27 @@ def test_a_bit_of_a_float_is_an_error_as_ever():
         outcomes(lambda x, n: x * (n & 1), [0.5, 1.5, 2.5, 3.5], True, compiled=True)
 
 
+def test_a_decision_on_what_is_computed_in_too_many_steps_is_refused():
+    def adds(x, n):
+        return x if sum([n] * 300) > 3 else -x
+
+    with pytest.raises(CaptureError, match="in too many steps"):
+        outcomes(adds, NUMBERS, True, compiled=True)
+
+
 # --------------------------------------------------------------------- handlers
+
+
+def test_a_refusal_that_the_step_catches_is_a_refusal():
+    @minidl.compile
+    def step(x):
+        try:
+            return x * x.sum().item()
+        except RuntimeError:
+            return -x
+
+    with pytest.raises(CaptureError, match=r"item\(\) looks at a value"):
+        step(X)
 
 
 class Manager:

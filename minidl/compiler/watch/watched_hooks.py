@@ -29,17 +29,22 @@ class WatchedHooks(Hooks):
         if frame.f_globals is self.space:  # and not a hook's that calls another
             self.watch.place, self.watch.space = (frame.f_code, frame.f_lineno), self.space
 
+    def give_up(self, error: CaptureError, began: int | None = None) -> None:
+        """Note that the run cannot be captured, also if the step catches the error."""
+        self.watch.failure = self.watch.failure or str(error)
+        self.watch.give_up(error, began)
+
     def read_global(self, name: str, value: Any) -> Any:
         if not self.watch.here():
             return value
         if self.is_users:
             self.locate(sys._getframe(1))
         if any(value is function for function in _UNWATCHED):
-            self.watch.give_up(self.watch.refused(value))
+            self.give_up(self.watch.refused(value))
         try:
             return self.watch.read_global(self.space, name, value)
         except CaptureError as error:
-            self.watch.give_up(error)
+            self.give_up(error)
             return value
 
     def read_free(self, name: str, value: Any) -> Any:
@@ -50,7 +55,7 @@ class WatchedHooks(Hooks):
         try:
             return self.watch.read_free(self.cells[name], name, value)
         except CaptureError as error:
-            self.watch.give_up(error)
+            self.give_up(error)
             return value
 
     def handling(self) -> None:
@@ -78,7 +83,7 @@ class WatchedHooks(Hooks):
 
     def deleted_free(self, name: str) -> None:
         if self.watch.here():
-            self.watch.give_up(self.watch.unwatchable(self.cells[name], "a deleted variable"))
+            self.give_up(self.watch.unwatchable(self.cells[name], "a deleted variable"))
 
     def imported(self, module: str, name: str | None, value: Any) -> None:
         if self.watch.here():
@@ -97,7 +102,7 @@ def _delegated(name: str) -> Callable:
             try:
                 return getattr(self.watch, name)(*args, **kwargs)
             except CaptureError as error:
-                self.watch.give_up(error, began)
+                self.give_up(error, began)
         return transparent_method(self, *args, **kwargs)
 
     return method
@@ -122,7 +127,7 @@ def _call(self: WatchedHooks, function: Any, /, *args: Any, **kwargs: Any) -> An
         try:
             return self.watch.call(function, args, kwargs)
         except CaptureError as error:
-            self.watch.give_up(error, began)
+            self.give_up(error, began)
     return function(*args, **kwargs)
 
 
