@@ -9,6 +9,7 @@ guard on the decision, not on the number.
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -17,6 +18,21 @@ from typing import Any
 from minidl.autograd import TensorBase
 from minidl.compiler.errors import CaptureError, users_line
 from minidl.compiler.trace import Value
+
+_NEVER_FAIL = frozenset(
+    {
+        operator.add, operator.sub, operator.mul, operator.neg, operator.pos, operator.invert,
+        operator.and_, operator.or_, operator.xor, abs,
+    }
+)  # fmt: skip
+"""Arithmetic that is not guarded to succeed, in a step that handles errors."""
+
+_MOST_TEXT = 1000
+"""The length of expressions that are evaluated before each replay to see that they do not fail."""
+
+
+_MOST_DEPTH = 150
+"""The depth of expressions in guards, of which Python compiles 200 levels."""
 
 
 class Number:
@@ -51,6 +67,11 @@ class Number:
                 f"{users_line()}: {how} decides on a number that the step itself changes while it "
                 "runs, which cannot be checked before a replay. Read it before it is changed, or "
                 "compute it outside the step"
+            )
+        if _depth(text) > _MOST_DEPTH:
+            raise CaptureError(
+                f"{users_line()}: {how} decides on a number that is computed in too many steps to "
+                "be checked before a replay. Compute it outside the step"
             )
         self.watch.guard_outcome(text, outcome)
         return outcome
@@ -98,22 +119,39 @@ class Number:
 
 def computed(watch: Any, function: Callable, args: tuple) -> Any:
     """``function(*args)``, pure arithmetic on numbers some of which are a `Number`."""
-    plain = tuple(arg.value if type(arg) is Number else arg for arg in args)
-    value = function(*plain)
+    value = _tried(function, args)
+    if function is divmod:
+        return computed(watch, operator.floordiv, args), computed(watch, operator.mod, args)
+    if type(value) is bool:
+        return decided(watch, function, args)
     if type(value) not in (int, float):
-        args = tuple(arg.settle() if type(arg) is Number else arg for arg in args)
-        return function(*args)
+        return function(*_settled(args))
     call = watch.recorder.note(_name(function), function, args, {})
     call.result = Value(value, call)
-    return Number(watch, value, _text(watch, function, args), call.result)
+    text = _text(watch, function, args)
+    if watch.handlers and function not in _NEVER_FAIL and len(text or "") in range(1, _MOST_TEXT):
+        watch.guard_test(("computes", text, ""), f"{text} is not None", "a number")
+    return Number(watch, value, text, call.result)
 
 
 def decided(watch: Any, function: Callable, args: tuple) -> Any:
     """``function(*args)``, a comparison, guarded by its outcome."""
-    plain = tuple(arg.value if type(arg) is Number else arg for arg in args)
-    outcome = function(*plain)
+    outcome = _tried(function, args)
     number = next(arg for arg in args if type(arg) is Number)
     return number.settled(outcome, _text(watch, function, args), "a comparison")
+
+
+def _tried(function: Callable, args: tuple) -> Any:
+    """``function`` of plain numbers, guarded by their values if it fails: it may be handled."""
+    try:
+        return function(*(arg.value if type(arg) is Number else arg for arg in args))
+    except Exception:
+        _settled(args)
+        raise
+
+
+def _settled(args: tuple) -> tuple:
+    return tuple(arg.settle() if type(arg) is Number else arg for arg in args)
 
 
 def _text(watch: Any, function: Callable, args: tuple) -> str | None:
@@ -121,6 +159,10 @@ def _text(watch: Any, function: Callable, args: tuple) -> str | None:
     if None in texts:
         return None
     return f"{watch.guards.constant(function)}({', '.join(texts)})"
+
+
+def _depth(text: str) -> int:
+    return max(itertools.accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in text))
 
 
 def _name(function: Callable) -> str:
@@ -145,8 +187,12 @@ def _binary(function: Callable) -> tuple[Callable, Callable]:
     return forward, reflected
 
 
-def _comparison(function: Callable) -> Callable:
+def _comparison(symbol: str) -> Callable:
+    function = getattr(operator, symbol)
+
     def compare(self: Number, other: Any) -> Any:
+        if isinstance(other, TensorBase) and symbol in ("eq", "ne"):
+            return getattr(other, symbol)(self)  # else Python would compare identities
         if other is None or isinstance(other, TensorBase):
             return NotImplemented
         if type(other) is not Number and type(other) not in (int, float, bool):
@@ -160,11 +206,19 @@ def _unary(function: Callable) -> Callable:
     return lambda self: computed(self.watch, function, (self,))
 
 
-for _symbol in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-    _forward, _reflected = _binary(getattr(operator, _symbol))
+_BINARY = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
+    "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow, "and": operator.and_,
+    "or": operator.or_, "xor": operator.xor, "lshift": operator.lshift, "rshift": operator.rshift,
+    "divmod": builtins.divmod,
+}  # fmt: skip
+_UNARY = {"neg": operator.neg, "pos": operator.pos, "invert": operator.invert, "abs": builtins.abs}
+
+for _symbol, _function in _BINARY.items():
+    _forward, _reflected = _binary(_function)
     setattr(Number, f"__{_symbol}__", _forward)
     setattr(Number, f"__r{_symbol}__", _reflected)
 for _symbol in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Number, f"__{_symbol}__", _comparison(getattr(operator, _symbol)))
-for _symbol, _function in (("neg", operator.neg), ("pos", operator.pos), ("abs", builtins.abs)):
+    setattr(Number, f"__{_symbol}__", _comparison(_symbol))
+for _symbol, _function in _UNARY.items():
     setattr(Number, f"__{_symbol}__", _unary(_function))

@@ -1067,6 +1067,10 @@ def reads_all(a):
     match a.m:
         case 1:
             pass
+    try:
+        a.t.u()
+    finally:
+        pass
     f, (g, *h) = a.n, a.o
     return [*a.p], {**TABLE}, a.q(*a.r, z=1), {1}, [i for i in a.s if i], (os, p)
 
@@ -1079,7 +1083,7 @@ compare < ; truth a.g00.lt ; unary - ; attribute a h ; context a.h ; truth a ; o
 identical a None ; attribute a m ; read_all a.m ; attribute a n ; attribute a o ; unpack a.o
 attribute a p ; iterate a.p ; made ; iterate_mapping {'a': 1} ; attribute a q ; attribute a r
 iterate a.r ; call a.q ; made {1} ; attribute a s ; iterate a.s ; truth a.s0 ; imported os.path None
-imported os path ; format a.h.enter r >3
+imported os path ; format a.h.enter r >3 ; handling ; attribute a t
 """
 
 

@@ -188,6 +188,9 @@ class Hooks:
         """A context manager that ``with`` enters."""
         return manager
 
+    def handling(self) -> None:
+        """A ``try`` statement begins."""
+
     def made(self, value: Any) -> Any:
         """A new list, dict, set or generator, of a display or comprehension."""
         return value

@@ -58,6 +58,14 @@ class Statements(Scoped):
             body = [located(ast.With([item], before + body), node)]
         return body[0]
 
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> ast.stmt:
+        node.body = [as_statement(hook(node, "handling"), node), *self.block(node.body)]
+        node.handlers = self.all(node.handlers)
+        node.orelse, node.finalbody = self.block(node.orelse), self.block(node.finalbody)
+        return node
+
+    visit_TryStar = visit_Try
+
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         node.type = None if node.type is None else self.visit(node.type)
         node.body = self.block(node.body)

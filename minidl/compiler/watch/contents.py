@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict, deque
 from types import (
     FunctionType,
@@ -16,7 +17,7 @@ from minidl.autograd import TensorBase
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError
 from minidl.compiler.structure import mapped
-from minidl.compiler.symbolic import Number
+from minidl.compiler.symbolic import Number, decided
 from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import (
     IMMUTABLE,
@@ -30,6 +31,7 @@ from minidl.compiler.watch.guards import (
 _MOST_BYTES = 1 << 16
 """NumPy arrays up to this size are compared before each replay; larger ones are refused."""
 
+_COMPARED = (tuple, list, set, frozenset)
 _SEQUENCES = (list, deque)
 VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
 CONTAINERS = (list, dict, set, deque, MappingProxyType, *VIEWS)
@@ -283,6 +285,9 @@ class ContentReads:
         if renewed is not None:
             return any(self.compare("==", item, value) for item in renewed)
         if type(value) is Number:
+            if _holds_plain(owner) and id(owner) not in self.snapshots:
+                items = owner if kind in IMMUTABLE else tuple(self.iterate(owner))
+                return decided(self, operator.contains, (items, value))
             value = value.settle("in")
         self.by_identity(value)
         if isinstance(owner, dict | set | MappingProxyType) and not self.is_inside(owner):
@@ -390,6 +395,12 @@ def hashable(key: Any) -> Any:
     except TypeError:
         return ("unhashable", id(key))
     return (type(key), key) if is_plain(key) else ("object", id(key))
+
+
+def _holds_plain(owner: Any) -> bool:
+    """Whether an object is a sequence or set, of Python's own class, of plain values."""
+    kind = type(owner)
+    return kind is range or (kind in _COMPARED and all(map(is_plain, owner)))
 
 
 def is_number(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
@@ -27,11 +28,27 @@ _BINARY_METHODS = {
     "<=": ("__le__", "__ge__"), ">": ("__gt__", "__lt__"), ">=": ("__ge__", "__le__"),
 }  # fmt: skip
 _UNARY_METHODS = {"-": "__neg__", "+": "__pos__", "~": "__invert__"}
+_OF_NUMBERS = frozenset({Number, int, float, bool, type(None)})
+"""What a `Number` is computed with by itself; with all else it is a plain number."""
+
 _TRANSPARENT = Hooks()
 
 
 class Operators:
-    """The part of a `Watch` that computes with Python's operators."""
+    """The part of a `Watch` that computes with Python's operators.
+
+    Attributes
+    ----------
+    handlers : str
+        Where the program first handles errors, or cleans up after them, as ``file:line``; "" if
+        nowhere. A replay runs no handlers.
+    """
+
+    handlers = ""
+
+    def handling(self) -> None:
+        """Note that the program handles errors here."""
+        self.handlers = self.handlers or self.line()
 
     def binary(self, sign: str, left: Any, right: Any) -> Any:
         """``left + right`` and the like."""
@@ -89,9 +106,11 @@ class Operators:
             left = left if type(left) is Number else self.deep(left)
             right = right if type(right) is Number else self.deep(right)
             return self.vouched(self.trusted(function, (left, right), {}))
-        if is_plain(left) and is_plain(right):
-            return function(left, right)
         if type(left) is Number or type(right) is Number:
+            if type(left) in _OF_NUMBERS and type(right) in _OF_NUMBERS:
+                return function(left, right)
+            left, right = self.plain(left), self.plain(right)
+        if is_plain(left) and is_plain(right):
             return function(left, right)
         if is_array(left) or is_array(right):
             for side in (left, right):
@@ -167,6 +186,19 @@ class Operators:
         if type(enter) is FunctionType and not is_engine(enter.__code__):
             return _WatchedContext(self, manager)
         return manager
+
+
+def cleans_up(manager: Any) -> bool:
+    """Whether a context manager does what a replay has to do: all but the engine's modes."""
+    if type(manager) is nullcontext:
+        return False
+    enter = static_attribute(type(manager), "__enter__")
+    entered = getattr(manager, "gen", None) if type(manager) is _GENERATED else enter
+    code = getattr(entered, "gi_code", None) or getattr(entered, "__code__", None)
+    return code is None or not is_engine(code)
+
+
+_GENERATED = type(contextmanager(lambda: iter(()))())
 
 
 class _WatchedContext:

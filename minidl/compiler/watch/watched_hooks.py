@@ -11,6 +11,7 @@ from typing import Any
 from minidl.compiler.errors import CaptureError, is_users
 from minidl.compiler.rewrite.hooks import Hooks
 from minidl.compiler.symbolic import Number
+from minidl.compiler.watch.operators import cleans_up
 
 
 class WatchedHooks(Hooks):
@@ -28,17 +29,22 @@ class WatchedHooks(Hooks):
         if frame.f_globals is self.space:  # and not a hook's that calls another
             self.watch.place, self.watch.space = (frame.f_code, frame.f_lineno), self.space
 
+    def give_up(self, error: CaptureError, began: int | None = None) -> None:
+        """Note that the run cannot be captured, also if the step catches the error."""
+        self.watch.failure = self.watch.failure or str(error)
+        self.watch.give_up(error, began)
+
     def read_global(self, name: str, value: Any) -> Any:
         if not self.watch.here():
             return value
         if self.is_users:
             self.locate(sys._getframe(1))
         if any(value is function for function in _UNWATCHED):
-            self.watch.give_up(self.watch.refused(value))
+            self.give_up(self.watch.refused(value))
         try:
             return self.watch.read_global(self.space, name, value)
         except CaptureError as error:
-            self.watch.give_up(error)
+            self.give_up(error)
             return value
 
     def read_free(self, name: str, value: Any) -> Any:
@@ -49,8 +55,19 @@ class WatchedHooks(Hooks):
         try:
             return self.watch.read_free(self.cells[name], name, value)
         except CaptureError as error:
-            self.watch.give_up(error)
+            self.give_up(error)
             return value
+
+    def handling(self) -> None:
+        if self.is_users and self.watch.here():
+            self.locate(sys._getframe(1))
+            self.watch.handling()
+
+    def context(self, manager: Any) -> Any:
+        if self.is_users and self.watch.here() and cleans_up(manager):
+            self.locate(sys._getframe(1))
+            self.watch.handling()
+        return _context(self, manager)
 
     def wrote_global(self, name: str, value: Any) -> None:
         if self.watch.here():
@@ -66,7 +83,7 @@ class WatchedHooks(Hooks):
 
     def deleted_free(self, name: str) -> None:
         if self.watch.here():
-            self.watch.give_up(self.watch.unwatchable(self.cells[name], "a deleted variable"))
+            self.give_up(self.watch.unwatchable(self.cells[name], "a deleted variable"))
 
     def imported(self, module: str, name: str | None, value: Any) -> None:
         if self.watch.here():
@@ -85,7 +102,7 @@ def _delegated(name: str) -> Callable:
             try:
                 return getattr(self.watch, name)(*args, **kwargs)
             except CaptureError as error:
-                self.watch.give_up(error, began)
+                self.give_up(error, began)
         return transparent_method(self, *args, **kwargs)
 
     return method
@@ -94,9 +111,12 @@ def _delegated(name: str) -> Callable:
 for _name in (
     "attribute", "set_attribute", "delete_attribute", "item", "set_item", "delete_item", "binary",
     "inplace", "unary", "compare", "truth", "format", "iterate", "iterate_mapping", "read_all",
-    "context", "identical",
+    "identical",
 ):  # fmt: skip
     setattr(WatchedHooks, _name, _delegated(_name))
+
+
+_context = _delegated("context")
 
 
 def _call(self: WatchedHooks, function: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -107,7 +127,7 @@ def _call(self: WatchedHooks, function: Any, /, *args: Any, **kwargs: Any) -> An
         try:
             return self.watch.call(function, args, kwargs)
         except CaptureError as error:
-            self.watch.give_up(error, began)
+            self.give_up(error, began)
     return function(*args, **kwargs)
 
 
