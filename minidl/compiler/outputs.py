@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minidl.autograd import wrap
+from minidl.compiler.arguments import Arguments
 from minidl.compiler.recorder import InputLeaf
 from minidl.compiler.structure import Record, rebuilt
 from minidl.compiler.trace import Trace, Value
@@ -62,6 +63,12 @@ class Existing:
         return self.tensor is other.tensor or same_memory
 
     __hash__ = None
+
+
+class GivenContainer(NamedTuple):
+    """A container among the arguments that leaves the step, by its number."""
+
+    index: int
 
 
 class LateWrite(NamedTuple):
@@ -119,27 +126,32 @@ class Outputs:
             if id(part) in self._gradients:
                 return _Gradient(self._gradients[id(part)])
             return _Made(self._numbers[part], len(part.layout) == 1)
-        if not isinstance(part, tuple | list | dict):
+        if type(part) is GivenContainer or not isinstance(part, tuple | list | dict):
             return _Leaf(part)
         if id(part) not in self._parts:
-            values = part.values() if isinstance(part, dict) else part
-            new = rebuilt(part, [self._prepared(value) for value in values])
+            if type(part) is Record:
+                new = Record(part.kind, {k: self._prepared(v) for k, v in part.parts.items()})
+            else:
+                values = part.values() if isinstance(part, dict) else part
+                new = rebuilt(part, [self._prepared(value) for value in values])
             self._parts[id(part)] = part, new
         return self._parts[id(part)][1]
 
-    def make(self, arrays: tuple, tensors: list, gradients: list) -> Any:
+    def make(self, arrays: tuple, given: Arguments, gradients: list) -> Any:
         """The step's result; what it writes is written."""
         made: dict[Any, Any] = {}
-        result = self._filled(self.structure[0], arrays, tensors, gradients, made)
+        result = self._filled(self.structure[0], arrays, given, gradients, made)
         for (function, owner), args in zip(self.writes, self.structure[1]):
-            given = (self._filled(arg, arrays, tensors, gradients, made) for arg in args)
-            function(owner, *given)
+            values = (self._filled(arg, arrays, given, gradients, made) for arg in args)
+            function(owner, *values)
         return result
 
-    def _filled(self, part: Any, arrays: tuple, tensors: list, gradients: list, made: dict) -> Any:
+    def _filled(
+        self, part: Any, arrays: tuple, given: Arguments, gradients: list, made: dict
+    ) -> Any:
         kind = type(part)
         if kind is _Leaf:
-            return _output(part.value, tensors, made)
+            return _output(part.value, given, made)
         if kind is _Gradient:
             return gradients[part.index][1]
         key = part.index if kind is _Made else id(part)
@@ -150,7 +162,7 @@ class Outputs:
             made[key] = array if part.is_number else wrap(array)
             return made[key]
         values = part.parts.items() if kind is Record else _items(part)
-        new = {name: self._filled(v, arrays, tensors, gradients, made) for name, v in values}
+        new = {name: self._filled(v, arrays, given, gradients, made) for name, v in values}
         made[key] = _instance(part.kind, new) if kind is Record else rebuilt(part, [*new.values()])
         return made[key]
 
@@ -189,10 +201,12 @@ def _instance(kind: type, parts: dict[str, Any]) -> Any:
     return instance
 
 
-def _output(leaf: Any, tensors: list, made: dict) -> Any:
+def _output(leaf: Any, given: Arguments, made: dict) -> Any:
     kind = type(leaf)
+    if kind is GivenContainer:
+        return given.containers[leaf.index]
     if kind is Existing:
-        tensor = leaf.tensor if leaf.position is None else tensors[leaf.position]
+        tensor = leaf.tensor if leaf.position is None else given.tensors[leaf.position]
         return tensor.detach() if leaf.is_alias else tensor
     if kind is Copied:
         if id(leaf) not in made:

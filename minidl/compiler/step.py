@@ -114,7 +114,7 @@ class CompiledStep:
                     if recording.audits.due():
                         return self._audited(recording, given, args, kwargs)
                     self._misses = 0
-                    return recording.repeat(given.tensors)
+                    return recording.repeat(given)
             return self._missed(given, args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -270,6 +270,7 @@ class CompiledStep:
         if self._dynamic_args:
             as_input = functools.partial(self._as_input, watch)
             args, kwargs = with_leaves((args, kwargs), as_input, self._by_identity)
+            self._give(watch, self._taken_apart(args, kwargs))
         result = watch.run(self.function, args, kwargs)
         try:
             if not self._leaves_arguments(given, args, kwargs):
@@ -291,21 +292,25 @@ class CompiledStep:
 
     def _give(self, watch: Watch, given: Arguments) -> None:
         """Have the watch know the arguments."""
-        for container in given.containers:
+        for i, container in enumerate(given.containers):
             watch.make_inside(container)
-            watch.containers[id(container)] = container
+            watch.containers[id(container)] = i
         for position, leaf in enumerate(given.leaves):
             if isinstance(leaf, TensorBase):
                 reader = Reader(("argument", position, ""), self._box, position)
                 watch.arguments.setdefault(id(leaf), reader)
+
+    def _taken_apart(self, args: tuple, kwargs: dict) -> Arguments:
+        """The arguments that a run is given, with numbers that are inputs."""
+        dynamic = dict.fromkeys(self._dynamic_args, Number)
+        return Arguments(args, kwargs, dynamic, by_identity=self._by_identity)
 
     def _leaves_arguments(self, given: Arguments, args: tuple, kwargs: dict) -> bool:
         """Whether the step has changed no container among its arguments; else a CaptureError.
 
         Instances of dataclasses may be changed: from then on they count as objects.
         """
-        dynamic = dict.fromkeys(self._dynamic_args, Number)
-        again = Arguments(args, kwargs, dynamic, by_identity=self._by_identity)
+        again = self._taken_apart(args, kwargs)
         if (
             again.attributes == given.attributes
             and len(again.leaves) == len(given.leaves)
@@ -427,8 +432,9 @@ class _Recording:
         """What a replay does, as text."""
         return self.plan.cost()
 
-    def repeat(self, tensors: list) -> Any:
-        """The step once more, on these tensors."""
+    def repeat(self, given: Arguments) -> Any:
+        """The step once more, on these arguments."""
+        tensors = given.tensors
         self._separate()
         replay = self.plan.replay if mode.observer is None else self.plan.observed
         try:
@@ -456,7 +462,7 @@ class _Recording:
             self._count_changes(tensors)
         if self.outputs.is_one_tensor:
             return wrap(arrays[0])
-        return self.outputs.make(arrays, tensors, self.gradients)
+        return self.outputs.make(arrays, given, self.gradients)
 
     def _separate(self) -> None:
         """Give gradients of the last replay that are still referenced memory of their own."""

@@ -100,6 +100,7 @@ CAPTURED = {
     "a division that is suppressed": suppressed,
 }
 GUARDED_BY_VALUE = {
+    "a hash": lambda x, n: (x * hash(n), str(hash((n, 1)))),
     "text": lambda x, n: (x, str(n), f"{n:03}", f"{n!r}", f"{n:d}"),
     "an array": lambda x, n: (x, str(ARRAY + n), str(n * ARRAY), str(n == ARRAY)),
     "a number of NumPy's": lambda x, n: (x, str(type(np.float32(2) * n))),

@@ -205,7 +205,7 @@ class BuiltinCalls:
 
     def _hash(self, value: Any) -> int:
         method = static_attribute(type(value), "__hash__")
-        if type(method) is FunctionType and not isinstance(value, TensorBase):
+        if type(method) is FunctionType and not isinstance(value, TensorBase | Number):
             self.guard_type(value)
             self.guard_class(type(value), "__hash__", method)
             return self.call(method, (value,), {})

@@ -73,7 +73,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.handlers = ""  # the first line of the program that may handle errors
         self.inputs = set(map(id, inputs))
         self.arguments: dict[int, Reader] = {}  # how tensors among the arguments are read
-        self.containers: dict[int, Any] = {}  # those among the arguments
+        self.containers: dict[int, int] = {}  # those among the arguments, with their numbers
         self.reads_arguments = False  # whether guards look at the arguments of a call
         self.as_values = False  # whether results are values of the trace, also of known tensors
         self.given = {id(thing): thing for thing in given}

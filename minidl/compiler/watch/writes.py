@@ -18,7 +18,7 @@ import numpy as np
 from minidl.autograd import TensorBase
 from minidl.backend import Device
 from minidl.compiler.errors import CaptureError
-from minidl.compiler.outputs import Copied, Existing, Kept, LateWrite
+from minidl.compiler.outputs import Copied, Existing, GivenContainer, Kept, LateWrite
 from minidl.compiler.structure import (
     Record,
     is_dataclass,
@@ -349,6 +349,8 @@ class Writes:
         return made
 
     def _exported_part(self, value: Any, line: str) -> Any:
+        if id(value) in self.containers:
+            return GivenContainer(self.containers[id(value)])
         renewed = self.renewed_items(value)
         value = value if renewed is None else renewed
         if isinstance(value, tuple | list | dict):
