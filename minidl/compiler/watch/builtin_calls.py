@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import operator
+import re
 import warnings
 import weakref
 from abc import ABCMeta
@@ -45,6 +46,7 @@ class BuiltinCalls:
             operator.is_: operator.is_, operator.is_not: operator.is_not,
             hash: self._hash, warnings.warn: self._warn, list: self._list,
             print: functools.partial(self._print, print),
+            re._compile: self._compiled_pattern,
         }  # fmt: skip
         handlers = {id(function): handler for function, handler in pairs.items()}
         for table, hook in (
@@ -223,6 +225,15 @@ class BuiltinCalls:
 
     def _list(self, *values: Any) -> list:
         return self.make_inside(list(*map(self.iterate, values)))
+
+    def _compiled_pattern(self, pattern: Any, flags: Any) -> re.Pattern:
+        """What the cache of ``re`` has for a pattern, which each replay asks again."""
+        if isinstance(pattern, re.Pattern):
+            return re._compile(pattern, flags)
+        flags = int(self.plain(flags))
+        if flags & (re.DEBUG | re.LOCALE):  # prints, or depends on the locale
+            raise self.refused(re.compile)
+        return self.call_cached(re._compile, (pattern, flags), {})
 
     def _float(self, *args: Any) -> Any:
         if args and type(args[0]) is Number:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+import re
 import string
 from _string import formatter_field_name_split
 from collections.abc import Callable, Iterator
@@ -151,6 +152,8 @@ class NativeCalls:
         if isinstance(owner, str) and name in ("format", "format_map"):
             given = ((), args[0]) if name == "format_map" else (args, kwargs)
             return self._formatted(owner, *given)
+        if isinstance(owner, re.Pattern | re.Match):
+            return self._regular(function, owner, args, kwargs)
         if isinstance(owner, native.PURE_TYPES) or is_plain(owner):
             return self._pure(function, args, kwargs)
         reads = native.kind_in(native.READERS, owner, name)
@@ -177,6 +180,15 @@ class NativeCalls:
         if self.is_inside(owner):
             return self.native(function, args, kwargs)
         raise self.refused(function)
+
+    def _regular(self, function: Any, owner: Any, args: tuple, kwargs: dict) -> Any:
+        """Call a method of a pattern or a match, which may have ``re`` expand a template."""
+        given = (*args, *kwargs.values(), getattr(owner, "string", ""))
+        if all(is_plain(arg) or isinstance(arg, str | bytes) for arg in given):
+            return self.make_fresh(self.trusted(function, args, kwargs))
+        if any(not (callable(arg) or isinstance(arg, str | bytes | int)) for arg in given):
+            raise self.refused(function)  # a bytearray, say, which may change
+        return self._pure(function, args, kwargs)
 
     def _access(self, owner: Any, name: str, args: tuple) -> Any:
         """``d.get(k)`` and the like."""

@@ -1,0 +1,209 @@
+"""Steps as programs are written: what Python's standard library and C's code do in them.
+
+Each step runs in two copies, as it is and compiled, and what it reads changes in the middle.
+"""
+
+import re
+
+import pytest
+
+import minidl
+from minidl.compiler import CaptureError
+
+X = minidl.tensor([1.0, 2.0])
+CALLS, CHANGE = 8, 5
+
+
+def outcomes(function, make, compiled):
+    """What a step gives in each call, or the error, with the state that it leaves behind."""
+    state = make()
+
+    def step(x):
+        return function(state, x)
+
+    step = minidl.compile(step, audit=0) if compiled else step
+    found = []
+    for i in range(CALLS):
+        if i == CHANGE:
+            state.change()
+        try:
+            result = step(X).tolist()
+        except LOOKED_FOR as error:
+            result = type(error), error.args
+        found.append((result, state.seen()))
+    return found, step
+
+
+def check(function, make):
+    """A compiled step does what the step does, and is captured twice at most."""
+    found, step = outcomes(function, make, compiled=True)
+    assert found == outcomes(function, make, compiled=False)[0]
+    assert found[CHANGE - 1] != found[CHANGE]
+    return step
+
+
+LOOKED_FOR = (ValueError, KeyError, AttributeError, OSError, UnicodeDecodeError)
+
+
+class State:
+    """What the steps read and change."""
+
+    def __init__(self):
+        self.key, self.number, self.kind = "a", 2.0, ValueError
+        self.words, self.mapping = ["a b", "c d"], {"a": 1.0, "b": 2.0}
+
+    def change(self):
+        self.key, self.number, self.kind = "b", 3.0, KeyError
+        self.words[0], self.mapping["a"] = "a x", 5.0
+
+    def seen(self):
+        return self.key, self.number, list(self.words), dict(self.mapping)
+
+
+def each(*steps):
+    return pytest.mark.parametrize("function", steps, ids=lambda function: function.__name__)
+
+
+# ----------------------------------------------------------------- errors
+
+
+class Refusal(ValueError):
+    pass
+
+
+class Detailed(KeyError):
+    def __init__(self, key, more):
+        super().__init__(key)
+        self.more = more
+
+
+def an_error_is_caught(state, x):
+    try:
+        raise ValueError("bad" * int(state.number))
+    except ValueError as error:
+        return x * len(str(error))
+
+
+def errors_with_details_are_caught(state, x):
+    try:
+        raise Refusal(state.key, state.number)
+    except ValueError as error:
+        x = x * error.args[1]
+    try:
+        raise Detailed(state.key, state.number)
+    except KeyError as error:
+        return x * error.more
+
+
+def an_error_leaves_the_step(state, x):
+    if state.number == 3.0:
+        raise KeyError(state.key)
+    return x * state.number
+
+
+def each_call_raises(state, x):
+    raise AttributeError(f"{state.key}")
+
+
+def a_chosen_error(state, x):
+    try:
+        raise state.kind("what")
+    except (LookupError, ArithmeticError):
+        return x * 2
+    except ValueError as error:
+        return x * len(error.args[0])
+
+
+def an_error_of_another(state, x):
+    try:
+        try:
+            raise OSError(2, state.key)
+        except OSError as error:
+            raise RuntimeError("again") from error
+    except RuntimeError as error:
+        return x * error.__cause__.errno * (7 if error.__cause__.strerror == "a" else 9)
+
+
+@each(
+    an_error_is_caught, errors_with_details_are_caught, an_error_leaves_the_step,
+    each_call_raises, a_chosen_error, an_error_of_another,
+)  # fmt: skip
+def test_errors(function):
+    check(function, State)
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in vars(__import__("builtins")).values() if isinstance(k, type)]
+)
+def test_all_classes_of_errors_are_made(kind):
+    if not issubclass(kind, BaseException):
+        return
+    given = {UnicodeDecodeError: ("u", b"", 0, 1, ""), UnicodeEncodeError: ("u", "", 0, 1, "")}
+    given[UnicodeTranslateError] = ("", 0, 1, "")
+    if kind.__name__.endswith("ExceptionGroup"):
+        given[kind] = ("some", [ValueError("one")])
+    step = minidl.compile(lambda x: x * len(kind(*given.get(kind, ("text",))).args), audit=0)
+    for _ in range(4):
+        assert step(X).tolist() == [v * len(given.get(kind, "1")) for v in (1.0, 2.0)]
+
+
+# ----------------------------------------------------------------- regular expressions
+
+WORD = re.compile(r"(?P<first>\w) (\w)")
+
+
+def matched(state, x):
+    found = re.match(r"(\w) (\w)", state.words[0])
+    return x * ord(found.group(2)) * found.end()
+
+
+def searched_by_a_pattern(state, x):
+    found = WORD.search(state.words[0])
+    return x * ord(found[2]) * ord(found["first"]) * len(found.groupdict())
+
+
+def replaced(state, x):
+    return x * len(re.sub("x", lambda m: m.group() * 4, state.words[0]))
+
+
+def split_and_found(state, x):
+    second = re.split(r"\s+", state.words[0])[1]
+    x = x * ord(second) * len(re.findall("x", state.words[0]) + ["y"])
+    return x if re.fullmatch("a x", state.words[0]) else -x
+
+
+def compiled_in_the_step(state, x):
+    pattern = re.compile(state.key)
+    return x * sum(bool(pattern.search(word)) for word in state.words) + len(pattern.pattern)
+
+
+def compiled_of_what_changes(state, x):
+    return x * len(re.findall(f"[{state.key}x]", "".join(state.words)))
+
+
+def replaced_by_templates(state, x):
+    text = re.sub(r"(\w) (\w)", r"\2\g<1>", state.words[0], flags=re.I)
+    found = WORD.match(state.words[0])
+    return x * ord(text[0]) * len(found.expand(r"\1\1")) + len(re.escape(state.words[0]))
+
+
+def iterated_matches(state, x):
+    for found in re.finditer("[ax]", state.words[0]):
+        x = x * (found.start() + 2)
+    return x
+
+
+@each(
+    matched, searched_by_a_pattern, replaced, split_and_found, compiled_in_the_step,
+    compiled_of_what_changes, replaced_by_templates, iterated_matches,
+)  # fmt: skip
+def test_regular_expressions(function):
+    check(function, State)
+
+
+@pytest.mark.parametrize("read", [lambda found: found.group(), lambda found: found[0]])
+def test_a_match_in_bytes_that_may_change_is_refused(read):
+    found = re.match(rb"\w", bytearray(b"ab"))
+    for function in (lambda x: x * ord(read(found)), lambda x: x if WORD.match(found) else -x):
+        with pytest.raises(CaptureError):
+            minidl.compile(function, audit=0)(X)
