@@ -207,3 +207,90 @@ def test_a_match_in_bytes_that_may_change_is_refused(read):
     for function in (lambda x: x * ord(read(found)), lambda x: x if WORD.match(found) else -x):
         with pytest.raises(CaptureError):
             minidl.compile(function, audit=0)(X)
+
+
+# ----------------------------------------------------------------- iterators
+
+
+class Countdown:
+    """An iterator that starts again at each loop, and counts its loops."""
+
+    def __init__(self, count):
+        self.count, self.loops, self.left = count, 0, 0
+
+    def __iter__(self):
+        self.loops += 1
+        self.left = self.count
+        return self
+
+    def __next__(self):
+        if self.left == 0:
+            raise StopIteration
+        self.left -= 1
+        return self.left + 1
+
+
+class Counted:
+    """What has an iterator of another class."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __iter__(self):
+        return Countdown(self.count).__iter__()
+
+
+class Iterated:
+    def __init__(self):
+        self.countdown, self.counted = Countdown(3), Counted(2)
+
+    def change(self):
+        self.countdown.count, self.counted.count = 5, 4
+
+    def seen(self):
+        return self.countdown.left, self.countdown.count
+
+
+def looped(state, x):
+    for value in state.countdown:
+        if value == 1:
+            break
+        x = x * value
+    return x
+
+
+def looped_inside(state, x):
+    count = state.countdown.count
+    return x * sum(value for value in Countdown(count)) + sum(Countdown(count))
+
+
+def summed(state, x):
+    return x * sum(state.countdown) * max(state.counted) + len(list(state.counted))
+
+
+def taken_one_by_one(state, x):
+    steps = iter(state.countdown)
+    x = x * next(steps) * steps.count
+    first, *rest = state.counted
+    return x * next(steps) * next(iter(state.counted)) * first * len(rest)
+
+
+def zipped(state, x):
+    for one, other in zip(state.countdown, state.counted):
+        x = x * one - other
+    return x * (3 in state.counted)
+
+
+@each(looped, looped_inside, summed, taken_one_by_one, zipped)
+def test_iterators(function):
+    check(function, Iterated)
+
+
+def test_an_iterator_counts_its_loops():
+    counts = []
+    for compiled in (False, True):
+        counted = Countdown(2)
+        step = lambda x: x * sum(counted) + sum(counted)  # noqa: B023, E731
+        step = minidl.compile(step, audit=0) if compiled else step
+        counts.append([(step(X).tolist(), counted.loops) for _ in range(CALLS)])
+    assert counts[0] == counts[1]

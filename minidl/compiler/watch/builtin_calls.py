@@ -103,6 +103,11 @@ class BuiltinCalls:
         if sentinel:
             owner = self.callback(owner)
             return self.make_inside(iter(owner, *sentinel))
+        method = self.special_method(owner, "__iter__")
+        if type(method) is FunctionType and not isinstance(owner, TensorBase):
+            made = self.call(method, (owner,), {})
+            is_python = type(static_attribute(type(made), "__next__")) is FunctionType
+            return made if is_python else self.make_inside(iter(self.iterate(made)))
         return self.make_inside(iter(self.iterate(owner)))
 
     def _next(self, iterator: Any, *default: Any) -> Any:
