@@ -3,7 +3,9 @@
 Each step runs in two copies, as it is and compiled, and what it reads changes in the middle.
 """
 
+import collections
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -294,3 +296,90 @@ def test_an_iterator_counts_its_loops():
         step = minidl.compile(step, audit=0) if compiled else step
         counts.append([(step(X).tolist(), counted.loops) for _ in range(CALLS)])
     assert counts[0] == counts[1]
+
+
+# ----------------------------------------------------------------- mappings and containers
+
+
+class Settings(Mapping):
+    """A mapping of Python's."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def __getitem__(self, key):
+        return self.held[key]
+
+    def __iter__(self):
+        return iter(self.held)
+
+    def __len__(self):
+        return len(self.held)
+
+
+class Held:
+    """An iterable object that is not to be iterated over."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __iter__(self):
+        raise RuntimeError
+
+
+class Contained:
+    def __init__(self):
+        self.first, self.other = {"a": 1.0}, {"b": 2.0}
+        self.chain = collections.ChainMap(self.first, self.other)
+        self.settings, self.held = Settings(self.other), Held(3.0)
+        self.log, self.losses, self.names = {}, [], {"a"}
+        self.queue = collections.deque(maxlen=3)
+
+    def change(self):
+        self.first["a"], self.other["b"], self.held.value = 4.0, 7.0, 5.0
+        self.other["c"] = 1.0
+
+    def seen(self):
+        log = {key: str(value) for key, value in self.log.items()}
+        return log, str(self.losses), sorted(self.names), list(map(str, self.queue))
+
+
+def a_dict_of_a_chain(state, x):
+    made = dict(state.chain, e=3.0)
+    return x * made["a"] * made["b"] * made["e"] * len(made)
+
+
+def a_dict_of_a_mapping(state, x):
+    made = dict(state.settings)
+    made.update(state.chain)
+    return x * made["a"] * made["b"] * len(made)
+
+
+def a_dict_of_pairs(state, x):
+    made = dict([("a", state.first["a"])], b=2.0)
+    made = dict(zip(made, (state.other["b"], made["a"])), held=state.held)
+    return x * made["a"] * made["b"] * made["held"].value * len(dict(dict(made), a=1) | dict())
+
+
+def logged(state, x):
+    loss = (x * state.first["a"]).sum()
+    state.log.update(loss=loss, rate=state.other["b"])
+    state.log.update({"twice": loss * 2}, more=loss * 3)
+    state.log.update([("pair", loss * 4)])
+    state.log.update(state.chain)
+    state.log.update()
+    return x * loss
+
+
+def extended_by_a_generator(state, x):
+    state.losses.extend(x.sum() * value for value in state.first.values())
+    state.losses.extend(range(2))
+    state.queue.extend(v * 2 for v in state.other.values())
+    state.names.update(key * 2 for key in state.chain)
+    state.names.update(state.other.keys(), map(str.upper, state.first))
+    return x * state.first["a"] * state.held.value
+
+
+@each(a_dict_of_a_chain, a_dict_of_a_mapping, a_dict_of_pairs, logged, extended_by_a_generator)
+def test_containers(function):
+    check(function, Contained)

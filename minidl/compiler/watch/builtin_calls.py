@@ -45,6 +45,7 @@ class BuiltinCalls:
             operator.truth: self._bool, operator.not_: lambda value: not self.truth(value),
             operator.is_: operator.is_, operator.is_not: operator.is_not,
             hash: self._hash, warnings.warn: self._warn, list: self._list,
+            dict: self._dict,
             print: functools.partial(self._print, print),
             re._compile: self._compiled_pattern,
         }  # fmt: skip
@@ -230,6 +231,11 @@ class BuiltinCalls:
 
     def _list(self, *values: Any) -> list:
         return self.make_inside(list(*map(self.iterate, values)))
+
+    def _dict(self, *args: Any, **kwargs: Any) -> dict:
+        if not kwargs and len(args) == 1 and isinstance(args[0], dict):
+            return self._pure(dict, args, {})
+        return self._pure(dict, self._merged(args, kwargs), {})
 
     def _compiled_pattern(self, pattern: Any, flags: Any) -> re.Pattern:
         """What the cache of ``re`` has for a pattern, which each replay asks again."""

@@ -167,11 +167,13 @@ class NativeCalls:
             args = tuple(self.pure_argument(function, arg) for arg in args)
             return self.make_fresh(self.native(function, args, kwargs))
         if changes is not None:
+            if changes is dict and name == "update":
+                args, kwargs = self._merged(args, kwargs), {}
+            args = tuple(self.kept_argument(function, arg) for arg in args)
             if self.is_inside(owner):
-                args = tuple(self.kept_argument(function, arg) for arg in args)
                 kwargs = {key: self.callback(value) for key, value in kwargs.items()}
                 return self.native(function, args, kwargs)
-            args = tuple(self.kept_argument(function, arg) for arg in args)
+            args = tuple(map(self._repeatable, args)) if native.iterates(function) else args
             return self.mutate(getattr(changes, name), owner, args, kwargs)
         if isinstance(owner, GeneratorType) and self.is_instrumented(owner.gi_code):
             return function(*args, **kwargs)
@@ -189,6 +191,29 @@ class NativeCalls:
         if any(not (callable(arg) or isinstance(arg, str | bytes | int)) for arg in given):
             raise self.refused(function)  # a bytearray, say, which may change
         return self._pure(function, args, kwargs)
+
+    def _merged(self, args: tuple, kwargs: dict) -> tuple:
+        """The arguments of ``dict.update`` or ``dict()`` as one mapping or sequence of pairs."""
+        if len(args) > 1 or not (args or kwargs):
+            return args  # raises, or changes nothing
+        given = self.mapping_argument(args[0]) if args else {}
+        if not kwargs:
+            return (given,)
+        return (self.make_inside({**dict(self.iterated_argument(given)), **kwargs}),)
+
+    def mapping_argument(self, arg: Any) -> Any:
+        """What a dict is made of: a mapping that is no dict becomes one."""
+        if is_plain(arg) or isinstance(arg, dict | list | tuple | set | TensorBase):
+            return arg
+        if static_attribute(type(arg), "__next__") is not MISSING or not self._hasattr(arg, "keys"):
+            return arg
+        return self.make_inside(dict(self.iterate_mapping(arg)))
+
+    def _repeatable(self, arg: Any) -> Any:
+        """What is iterated over, for a write that a replay makes again."""
+        if is_plain(arg) or isinstance(arg, list | dict | tuple | set | frozenset | TensorBase):
+            return arg
+        return self.make_inside(list(arg))
 
     def _access(self, owner: Any, name: str, args: tuple) -> Any:
         """``d.get(k)`` and the like."""
