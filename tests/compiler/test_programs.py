@@ -4,8 +4,10 @@ Each step runs in two copies, as it is and compiled, and what it reads changes i
 """
 
 import collections
+import os
 import re
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import pytest
 
@@ -383,3 +385,64 @@ def extended_by_a_generator(state, x):
 @each(a_dict_of_a_chain, a_dict_of_a_mapping, a_dict_of_pairs, logged, extended_by_a_generator)
 def test_containers(function):
     check(function, Contained)
+
+
+# ----------------------------------------------------------------- Python's own modules
+
+NAME, OTHER = "MINIDL_TEST_RATE", "MINIDL_TEST_OTHER"
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    def scale(self): ...
+
+
+class Scale:
+    def scale(self):
+        return 2.0
+
+
+class Environment:
+    def __init__(self):
+        os.environ[NAME] = "2.0"
+        os.environ.pop(OTHER, None)
+        self.data, self.name = collections.UserDict(a=3.0), "file"
+        self.settings, self.scaled = Settings({"a": 1.0}), Scale()
+
+    def change(self):
+        os.environ[NAME], os.environ[OTHER] = "7.0", "0.5"
+        self.data["a"], self.name, self.scaled = 4.0, "other", object()
+        self.settings.held = {"a": 2.0}
+
+    def seen(self):
+        return os.environ[NAME], dict(self.data)
+
+
+def environment(state, x):
+    x = x * float(os.environ[NAME]) * float(os.environ.get(OTHER, 3.0))
+    return x * float(os.getenv(NAME, "1")) * (2 if OTHER in os.environ else 5)
+
+
+def paths(state, x):
+    path = os.path.join("folder", state.name + ".txt")
+    root, suffix = os.path.splitext(os.path.basename(path))
+    return x * len(path) * len(root) * len(suffix) * len(os.path.dirname(path))
+
+
+def protocols(state, x):
+    return x * 2 if isinstance(state.scaled, Scaled) else x * 3
+
+
+def users_dicts(state, x):
+    state.data["n"] = state.data.get("n", 0.0) + 1.0
+    return x * state.data["a"] * len(state.data) * state.data.get("none", 2.0)
+
+
+def mappings(state, x):
+    x = x * state.settings.get("a") * state.settings.get("b", 3.0) * ("a" in state.settings)
+    return x * sum(value for _, value in state.settings.items()) * len([*state.settings.values()])
+
+
+@each(environment, paths, protocols, users_dicts, mappings)
+def test_modules_of_pythons(function):
+    check(function, Environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import operator
+import os
 import re
 import warnings
 import weakref
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from types import (
     FunctionType,
 )
-from typing import Any
+from typing import Any, Protocol
 
 from minidl.autograd import TensorBase
 from minidl.backend import is_array
@@ -24,6 +25,8 @@ from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.watch.attributes import HEAP_TYPE
 from minidl.compiler.watch.guards import MISSING, static_attribute
 from minidl.nn import Module
+
+_PROTOCOL = type(Protocol)
 
 
 class BuiltinCalls:
@@ -47,7 +50,7 @@ class BuiltinCalls:
             hash: self._hash, warnings.warn: self._warn, list: self._list,
             dict: self._dict,
             print: functools.partial(self._print, print),
-            re._compile: self._compiled_pattern,
+            re._compile: self._compiled_pattern, os.fspath: self._path,
         }  # fmt: skip
         handlers = {id(function): handler for function, handler in pairs.items()}
         for table, hook in (
@@ -127,6 +130,10 @@ class BuiltinCalls:
         if type(value) is Number:
             return isinstance(value.value, kinds)
         self.guard_type(value)
+        if isinstance(kinds, tuple) and any(type(kind) is _PROTOCOL for kind in kinds):
+            return any(self._isinstance(value, kind) for kind in kinds)
+        if type(kinds) is _PROTOCOL:
+            return self._has_protocol(value, kinds)
         if not isinstance(kinds, tuple):
             check = static_attribute(type(kinds), "__instancecheck__")
             if type(check) is FunctionType and type(kinds) is not ABCMeta:
@@ -134,6 +141,21 @@ class BuiltinCalls:
                 return bool(self.call(check, (kinds, value), {}))
         result = self.native(isinstance, (value, kinds), {})
         self._guard_registry("isinstance", value, kinds, result)
+        return result
+
+    def _has_protocol(self, value: Any, kind: type) -> bool:
+        """Whether an object has what a protocol asks for, which each replay asks again."""
+        if not (self.is_inside(value) or isinstance(value, TensorBase)):
+            result = self.recorder.alone(isinstance, (value, kind), {})
+            self._guard_registry("isinstance", value, kind, result)
+            return result
+        try:
+            result = self.recorder.alone(issubclass, (type(value), kind), {})
+        except TypeError:
+            result = False
+        if not result:  # only its own attributes tell
+            raise self.refused(isinstance)
+        self._guard_registry("issubclass", type(value), kind, result)
         return result
 
     def _issubclass(self, kind: Any, kinds: Any) -> bool:
@@ -236,6 +258,14 @@ class BuiltinCalls:
         if not kwargs and len(args) == 1 and isinstance(args[0], dict):
             return self._pure(dict, args, {})
         return self._pure(dict, self._merged(args, kwargs), {})
+
+    def _path(self, path: Any) -> Any:
+        method = static_attribute(type(path), "__fspath__")
+        if type(method) is not FunctionType:
+            return self._pure(os.fspath, (path,), {})
+        self.guard_type(path)
+        self.guard_class(type(path), "__fspath__", method)
+        return self.call(method, (path,), {})
 
     def _compiled_pattern(self, pattern: Any, flags: Any) -> re.Pattern:
         """What the cache of ``re`` has for a pattern, which each replay asks again."""
