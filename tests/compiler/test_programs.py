@@ -4,11 +4,18 @@ Each step runs in two copies, as it is and compiled, and what it reads changes i
 """
 
 import collections
+import contextlib
+import dataclasses
+import itertools
 import os
+import pathlib
 import re
+import types
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import pytest
 
 import minidl
@@ -360,7 +367,7 @@ def a_dict_of_a_mapping(state, x):
 def a_dict_of_pairs(state, x):
     made = dict([("a", state.first["a"])], b=2.0)
     made = dict(zip(made, (state.other["b"], made["a"])), held=state.held)
-    return x * made["a"] * made["b"] * made["held"].value * len(dict(dict(made), a=1) | dict())
+    return x * made["a"] * made["b"] * made["held"].value * len(dict(dict(made), a=1))
 
 
 def logged(state, x):
@@ -446,3 +453,182 @@ def mappings(state, x):
 @each(environment, paths, protocols, users_dicts, mappings)
 def test_modules_of_pythons(function):
     check(function, Environment)
+
+
+# ----------------------------------------------------------------- attributes past the hooks
+
+
+class Doubling:
+    """An object that stores and deletes attributes by ``super()``."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value * 2)
+
+    def __delattr__(self, name):
+        super().__delattr__(name)
+
+
+class Stored:
+    def __init__(self):
+        self.doubling, self.number = Doubling(), 3.0
+        self.doubling.a = 1.0
+
+    def change(self):
+        self.doubling.a, self.number = 3.0, 4.0
+
+    def seen(self):
+        return dict(vars(self.doubling))
+
+
+def stored_by_super(state, x):
+    state.doubling.b = state.number
+    x = x * state.doubling.a * state.doubling.b
+    state.doubling.last = state.number
+    del state.doubling.b
+    return x
+
+
+def stored_inside(state, x):
+    made = Doubling()
+    made.a = state.number
+    made.b = 1.0
+    del made.b
+    return x * made.a * (2 if hasattr(made, "b") else 3) * state.doubling.__getattribute__("a")
+
+
+@each(stored_by_super, stored_inside)
+def test_attributes_stored_by_super(function):
+    check(function, Stored)
+
+
+def test_an_attribute_that_object_does_not_find_is_guarded():
+    held = types.SimpleNamespace()
+
+    def step(x):
+        try:
+            return x * object.__getattribute__(held, "a")
+        except AttributeError:
+            return x * 5.0
+
+    step = minidl.compile(step, audit=0)
+    assert [step(X)[0].item() for _ in range(4)] == [5.0] * 4
+    held.a = 2.0
+    assert [step(X)[0].item() for _ in range(4)] == [2.0] * 4
+
+
+def test_a_method_that_object_finds_is_guarded():
+    held = Held(1.0)
+    step = minidl.compile(lambda x: x * object.__getattribute__(held, "factor")(), audit=0)
+    Held.factor = lambda self: self.value
+    try:
+        assert [step(X)[0].item() for _ in range(4)] == [1.0] * 4
+        held.factor = types.MethodType(lambda self: 3.0, held)
+        assert [step(X)[0].item() for _ in range(4)] == [3.0] * 4
+    finally:
+        del Held.factor
+
+
+# ----------------------------------------------------------------- the standard library
+
+
+def record():
+    """A dataclass's instance; the texts of the latest classes are known."""
+
+    @dataclasses.dataclass
+    class Record:
+        number: int = 3
+        name: str = "k"
+
+    return Record()
+
+
+class Library:
+    def __init__(self):
+        self.number, self.words, self.record = 3.0, "aab", record()
+        self.counter = collections.Counter("ab")
+        self.single, self.whole = np.float32(2), np.int64(4)
+        self.duration, self.path = timedelta(seconds=3), pathlib.PurePath("a/b.txt")
+
+    def change(self):
+        self.number, self.words, self.record.number = 4.0, "aaab", 33
+        self.counter["a"] = 9
+        self.single, self.whole = np.float32(5), np.int64(6)
+        self.duration, self.path = timedelta(seconds=5), pathlib.PurePath("a/bbb.text")
+
+    def seen(self):
+        return dict(self.counter), self.number
+
+
+def namespaces(state, x):
+    made = types.SimpleNamespace(a=state.number, held=state.record)
+    made.b = 2
+    return x * made.a * made.b * made.held.number * len(repr(made.a))
+
+
+def scalars_of_numpy(state, x):
+    x = x * state.single.item() * np.float32(state.number).item() * float(state.whole.sum())
+    return x * float(state.single.astype(np.float64)) * float(state.single * 2 + state.whole)
+
+
+def counters(state, x):
+    made = collections.Counter(state.words)
+    made.update(state.counter)
+    made.update(c for c in state.words)
+    return x * made["a"] * sum(made.values()) * made.most_common(1)[0][1]
+
+
+def counters_from_outside(state, x):
+    state.counter.update("aa")
+    state.counter.update({"b": 1})
+    return x * state.counter["a"]
+
+
+def texts_of_dataclasses(state, x):
+    return x * len(repr(state.record)) * len(f"{state.record}") * len(str(state.record))
+
+
+def stacks_of_contexts(state, x):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.nullcontext())
+        stack.enter_context(contextlib.suppress(ValueError))
+        x = x * state.number
+        raise ValueError("left")
+    return x * 2
+
+
+def grouped(state, x):
+    for key, group in itertools.groupby(state.words):
+        x = x * (ord(key) + len(list(group)))
+    for key, group in itertools.groupby(state.counter.values(), key=lambda value: value > 3):
+        x = x * (sum(group) + key)
+    return x
+
+
+def durations(state, x):
+    return x * (state.duration * 2 + timedelta(seconds=1)).total_seconds() * state.duration.seconds
+
+
+def pure_paths(state, x):
+    path = state.path / "c"
+    return x * len(str(path)) * len(state.path.stem) * len(state.path.with_suffix(".y").parts)
+
+
+@each(
+    namespaces, scalars_of_numpy, counters, counters_from_outside, texts_of_dataclasses,
+    stacks_of_contexts, grouped, durations, pure_paths,
+)  # fmt: skip
+def test_the_standard_library(function):
+    check(function, Library)
+
+
+def test_a_protocol_of_what_the_step_makes():
+    step = minidl.compile(lambda x: x * 2 if isinstance(Scale(), (int, Scaled)) else x, audit=0)
+    assert [step(X)[0].item() for _ in range(4)] == [2.0] * 4
+    with pytest.raises(CaptureError, match="isinstance"):
+        minidl.compile(lambda x: x if isinstance(Held(1.0), Scaled) else -x)(X)
+
+
+def test_a_function_of_numpy_that_writes_into_an_argument_is_refused():
+    target = np.zeros(2)
+    with pytest.raises(CaptureError, match="add"):
+        minidl.compile(lambda x: x * float(np.add(1.0, target, target)[0]))(X)

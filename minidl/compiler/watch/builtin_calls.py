@@ -7,13 +7,14 @@ import functools
 import operator
 import os
 import re
+import sys
+import types
 import warnings
 import weakref
+from _thread import get_ident
 from abc import ABCMeta
 from collections.abc import Callable
-from types import (
-    FunctionType,
-)
+from types import FunctionType
 from typing import Any, Protocol
 
 from minidl.autograd import TensorBase
@@ -51,6 +52,9 @@ class BuiltinCalls:
             dict: self._dict,
             print: functools.partial(self._print, print),
             re._compile: self._compiled_pattern, os.fspath: self._path,
+            repr: lambda value: self.format(value, "r", ""), types.SimpleNamespace: self._namespace,
+            get_ident: lambda: self.call_cached(get_ident, (), {}), sys.exc_info: self._handled,
+            types.MethodType: lambda *given: self.make_inside(types.MethodType(*given)),
         }  # fmt: skip
         handlers = {id(function): handler for function, handler in pairs.items()}
         for table, hook in (
@@ -258,6 +262,21 @@ class BuiltinCalls:
         if not kwargs and len(args) == 1 and isinstance(args[0], dict):
             return self._pure(dict, args, {})
         return self._pure(dict, self._merged(args, kwargs), {})
+
+    def _namespace(self, *args: Any, **kwargs: Any) -> types.SimpleNamespace:
+        given = map(self.mapping_argument, args)
+        return self.make_inside(types.SimpleNamespace(*given, **kwargs))
+
+    def _handled(self) -> tuple:
+        """What ``sys.exc_info()`` gives, unless the caller of the step may have raised it."""
+        handled = sys.exc_info()
+        if handled[1] is None:
+            return self.call_cached(sys.exc_info, (), {})
+        if isinstance(handled[1], CaptureError):
+            raise handled[1]
+        if not self.is_inside(handled[1]):
+            raise self.refused(sys.exc_info)
+        return handled
 
     def _path(self, path: Any) -> Any:
         method = static_attribute(type(path), "__fspath__")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from gc import get_referents
+from itertools import groupby
 from types import (
     FunctionType,
     GeneratorType,
@@ -30,6 +32,7 @@ from minidl.compiler.watch.guards import (
 _MOST_BYTES = 1 << 16
 """NumPy arrays up to this size are compared before each replay; larger ones are refused."""
 
+_GROUP = type(next(groupby("a"))[1])
 _SEQUENCES = (list, deque)
 VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
 CONTAINERS = (list, dict, set, deque, MappingProxyType, *VIEWS)
@@ -324,6 +327,8 @@ class ContentReads:
             if self.is_instrumented(owner.gi_code) or self.is_inside(owner):
                 return owner
             raise self.unwatchable(owner, "what is left of it")
+        if kind is _GROUP and any(self.is_inside(part) for part in get_referents(owner)):
+            return owner
         method = self.special_method(owner, "__iter__")
         if type(method) is FunctionType:
             made = self.call(method, (owner,), {})

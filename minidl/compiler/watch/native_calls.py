@@ -10,10 +10,12 @@ import string
 from _string import formatter_field_name_split
 from collections.abc import Callable, Iterator
 from types import (
+    BuiltinMethodType,
     FunctionType,
     GeneratorType,
     MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     WrapperDescriptorType,
 )
@@ -27,13 +29,15 @@ from minidl.compiler.errors import CaptureError
 from minidl.compiler.structure import leaves
 from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.watch import native
-from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
+from minidl.compiler.watch.guards import MISSING, is_plain, own_attributes, static_attribute
 from minidl.compiler.watch.live import Live
 
 _ARITHMETIC = frozenset({abs, round, pow, divmod}) | frozenset(
     f for name, f in vars(operator).items() if callable(f) and not name.startswith("_")
 )
 _OF_NUMBERS = frozenset({min, max, sum})
+_OF_ATTRIBUTES = frozenset({"__setattr__", "__delattr__", "__getattribute__"})
+_FRESH = (BuiltinMethodType, MethodWrapperType)
 _HARMLESS = frozenset({"__init_subclass__", "__subclasshook__", "__reduce_ex__", "__sizeof__"})
 _ARRAY_WRITES = frozenset(
     {"fill", "sort", "put", "itemset", "resize", "partition", "setfield", "setflags", "byteswap"}
@@ -59,6 +63,8 @@ class NativeCalls:
             kwargs = {key: self.plain(value) for key, value in kwargs.items()}
         if isinstance(function, MethodDescriptorType | WrapperDescriptorType) and args:
             return self._unbound(function, name, args, kwargs)
+        if _is_of_attributes(function) and not isinstance(owner, TensorBase):
+            return self._unbound(function, name, (owner, *args), kwargs)
         if isinstance(function, np.ufunc) or native.is_numpy(function) or is_array(owner):
             return self._numpy_method(function, owner, args, kwargs)
         if isinstance(owner, TensorBase):
@@ -77,9 +83,12 @@ class NativeCalls:
 
     def _mutating(self, function: Any, owner: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function that changes the container that is its first argument."""
+        args = tuple(self.pure_argument(function, arg) for arg in args)
         if self.is_inside(owner):
             return self.native(function, (owner, *args), kwargs)
-        return self.mutate(function, owner, tuple(map(self.looked_at, args)), kwargs)
+        if native.iterates(function):
+            args = tuple(map(self._repeatable, args))
+        return self.mutate(function, owner, args, kwargs)
 
     def _has_number(self, args: tuple, kwargs: dict) -> bool:
         return any(type(leaf) is Number for leaf in leaves((args, kwargs)))
@@ -115,13 +124,25 @@ class NativeCalls:
 
     def _plain_attribute(self, owner: Any, name: str) -> Any:
         """``object.__getattribute__(owner, name)``, guarded."""
-        value = object.__getattribute__(owner, name)
-        again = object.__getattribute__(owner, name)
-        if isinstance(value, MethodType) and again is not value:  # made of a function of the class
-            self.guard_class(type(owner), name, static_attribute(type(owner), name))
-        elif not self.is_inside(owner) and ("attribute", id(owner), name) not in self.written:
-            read = f"object.__getattribute__({self.guards.constant(owner)}, {name!r})"
-            self.guard(("attribute", id(owner), name), read, value, f"{name}")
+        key = ("attribute", id(owner), name)
+        try:
+            value = object.__getattribute__(owner, name)
+        except AttributeError:
+            if key not in self.written:
+                self.guard_absent(owner, name)
+            raise
+        if key in self.written:
+            return self.overlaid(key, value)
+        is_fresh = object.__getattribute__(owner, name) is not value
+        if self.is_inside(owner) or (is_fresh and isinstance(value, _FRESH)):
+            if name not in (own_attributes(owner) or ()):
+                self.guard_class(type(owner), name, static_attribute(type(owner), name))
+            return value
+        read = f"object.__getattribute__({self.guards.constant(owner)}, {name!r})"
+        if is_fresh and isinstance(value, MethodType):  # made of a function of the class
+            self.guard(key, f"{read}.__func__", value.__func__, name)
+        else:
+            self.guard(key, read, value, name)
         return value
 
     def _formatted(
@@ -236,6 +257,8 @@ class NativeCalls:
         self.mutate(dict.__setitem__, owner, args)
 
     def _numpy_method(self, function: Any, owner: Any, args: tuple, kwargs: dict) -> Any:
+        if isinstance(function, np.ufunc) and len(args) > function.nin:  # where it writes to
+            raise self.refused(function)
         if is_array(owner):
             if getattr(function, "__name__", "") in _ARRAY_WRITES:
                 raise CaptureError(
@@ -310,6 +333,13 @@ class NativeCalls:
             f"{self.line()}: {where}() is not written in Python, and what it reads or changes "
             f"cannot be checked before a replay: {native.advice_for(function)}"
         )
+
+
+def _is_of_attributes(function: Any) -> bool:
+    """Whether a function is what ``super().__setattr__`` and the like are without a class."""
+    if not isinstance(function, MethodWrapperType) or function.__objclass__ is not object:
+        return False
+    return function.__name__ in _OF_ATTRIBUTES
 
 
 def _are_numbers(args: tuple) -> bool:
