@@ -632,3 +632,20 @@ def test_a_function_of_numpy_that_writes_into_an_argument_is_refused():
     target = np.zeros(2)
     with pytest.raises(CaptureError, match="add"):
         minidl.compile(lambda x: x * float(np.add(1.0, target, target)[0]))(X)
+
+
+def test_the_text_of_a_namespace_depends_on_what_is_in_it():
+    values = [1]
+    step = minidl.compile(lambda x: x * len(str(types.SimpleNamespace(a=values))), audit=0)
+    assert [step(X)[0].item() for _ in range(4)] == [len("namespace(a=[1])")] * 4
+    values.append(2)
+    assert [step(X)[0].item() for _ in range(4)] == [len("namespace(a=[1, 2])")] * 4
+
+
+@pytest.mark.parametrize("make", [lambda held: ValueError(held), lambda held: KeyError("k", held)])
+def test_the_text_of_an_error_depends_on_what_is_in_it(make):
+    values = [1]
+    step = minidl.compile(lambda x: x * len(str(make(values))), audit=0)
+    before = [step(X)[0].item() for _ in range(4)]
+    values.append(2)
+    assert [step(X)[0].item() for _ in range(4)] == [value + 3 for value in before]

@@ -265,6 +265,9 @@ class BuiltinCalls:
 
     def _namespace(self, *args: Any, **kwargs: Any) -> types.SimpleNamespace:
         given = map(self.mapping_argument, args)
+        for value in kwargs.values():  # its text and comparisons read them
+            if type(value) is not Number:
+                self.deep(value)
         return self.make_inside(types.SimpleNamespace(*given, **kwargs))
 
     def _handled(self) -> tuple:
