@@ -5,6 +5,7 @@ import __future__
 
 import ast
 import linecache
+import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import NamedTuple
@@ -57,7 +58,8 @@ def find_source(function: FunctionType) -> Source:
     Parameters
     ----------
     function : function
-        Of a file, or of a text that ``linecache`` knows (doctest, IPython).
+        Of a file, of a text that ``linecache`` knows (doctest, IPython), or of a module of
+        Python's that is frozen into the interpreter.
 
     Returns
     -------
@@ -119,8 +121,9 @@ _files: dict[tuple[str, str, int], _File | SourceError] = {}
 def _file_of(function: FunctionType) -> _File:
     code = function.__code__
     name, flags = code.co_filename, code.co_flags & FUTURE
-    linecache.checkcache(name)
-    text = "".join(linecache.getlines(name, function.__globals__))
+    path = _path_of(name)
+    linecache.checkcache(path)
+    text = "".join(linecache.getlines(path, function.__globals__))
     texts = ([text] if text else []) + executed_texts(name)
     if not texts:
         raise SourceError(f"has no source: there is no text of {name}")
@@ -131,6 +134,14 @@ def _file_of(function: FunctionType) -> _File:
     if isinstance(files[0], SourceError):
         raise SourceError(files[0].reason)
     return files[0]
+
+
+def _path_of(name: str) -> str:
+    """The file of code, also of a module of Python's that is frozen into the interpreter."""
+    if not name.startswith("<frozen "):
+        return name
+    module = sys.modules.get(name.removeprefix("<frozen ").removesuffix(">"))
+    return getattr(module, "__file__", None) or name
 
 
 def _file(name: str, text: str, flags: int) -> _File | SourceError:

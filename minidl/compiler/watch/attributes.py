@@ -158,7 +158,7 @@ class AttributeReads:
             return dynamic
         what = f"{self.name_of(owner)}.{name}"
         steady = type(value) is MethodType or is_plain(value) or getattr(owner, name) is value
-        if not steady and type(value) in _FRESH:  # a method of C's: another object at each read
+        if not steady and isinstance(value, _FRESH):  # a method of C's: another object at each read
             self.guard_type(owner)
             self.guard_class(kind, name, found)
             return value
@@ -199,7 +199,7 @@ class AttributeReads:
         key = ("attribute", id(owner), name)
         if key in self.written:
             return self.overlaid(key, value)
-        if type(value) in _FRESH and getattr(owner, name) is not value:
+        if isinstance(value, _FRESH) and getattr(owner, name) is not value:
             return self._class_entry(owner, name, value)
         if not self.is_inside(owner):
             dynamic = self.dynamic_read(key, value, owner, name)

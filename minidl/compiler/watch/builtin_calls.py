@@ -5,14 +5,17 @@ from __future__ import annotations
 import builtins
 import functools
 import operator
+import os
+import re
+import sys
+import types
 import warnings
 import weakref
+from _thread import get_ident
 from abc import ABCMeta
 from collections.abc import Callable
-from types import (
-    FunctionType,
-)
-from typing import Any
+from types import FunctionType
+from typing import Any, Protocol
 
 from minidl.autograd import TensorBase
 from minidl.backend import is_array
@@ -25,6 +28,7 @@ from minidl.compiler.watch.guards import MISSING, static_attribute
 from minidl.nn import Module
 
 _MODULE_CALL = Module.__call__
+_PROTOCOL = type(Protocol)
 
 
 class BuiltinCalls:
@@ -46,7 +50,12 @@ class BuiltinCalls:
             operator.truth: self._bool, operator.not_: lambda value: not self.truth(value),
             operator.is_: operator.is_, operator.is_not: operator.is_not,
             hash: self._hash, warnings.warn: self._warn, list: self._list,
+            dict: self._dict,
             print: functools.partial(self._print, print),
+            re._compile: self._compiled_pattern, os.fspath: self._path,
+            repr: lambda value: self.format(value, "r", ""), types.SimpleNamespace: self._namespace,
+            get_ident: lambda: self.call_cached(get_ident, (), {}), sys.exc_info: self._handled,
+            types.MethodType: lambda *given: self.make_inside(types.MethodType(*given)),
         }  # fmt: skip
         handlers = {id(function): handler for function, handler in pairs.items()}
         for table, hook in (
@@ -103,6 +112,11 @@ class BuiltinCalls:
         if sentinel:
             owner = self.callback(owner)
             return self.make_inside(iter(owner, *sentinel))
+        method = self.special_method(owner, "__iter__")
+        if type(method) is FunctionType and not isinstance(owner, TensorBase):
+            made = self.call(method, (owner,), {})
+            is_python = type(static_attribute(type(made), "__next__")) is FunctionType
+            return made if is_python else self.make_inside(iter(self.iterate(made)))
         return self.make_inside(iter(self.iterate(owner)))
 
     def _next(self, iterator: Any, *default: Any) -> Any:
@@ -121,6 +135,10 @@ class BuiltinCalls:
         if type(value) is Number:
             return isinstance(value.value, kinds)
         self.guard_type(value)
+        if isinstance(kinds, tuple) and any(type(kind) is _PROTOCOL for kind in kinds):
+            return any(self._isinstance(value, kind) for kind in kinds)
+        if type(kinds) is _PROTOCOL:
+            return self._has_protocol(value, kinds)
         if not isinstance(kinds, tuple):
             check = static_attribute(type(kinds), "__instancecheck__")
             if type(check) is FunctionType and type(kinds) is not ABCMeta:
@@ -128,6 +146,21 @@ class BuiltinCalls:
                 return bool(self.call(check, (kinds, value), {}))
         result = self.native(isinstance, (value, kinds), {})
         self._guard_registry("isinstance", value, kinds, result)
+        return result
+
+    def _has_protocol(self, value: Any, kind: type) -> bool:
+        """Whether an object has what a protocol asks for, which each replay asks again."""
+        if not (self.is_inside(value) or isinstance(value, TensorBase)):
+            result = self.recorder.alone(isinstance, (value, kind), {})
+            self._guard_registry("isinstance", value, kind, result)
+            return result
+        try:
+            result = self.recorder.alone(issubclass, (type(value), kind), {})
+        except TypeError:
+            result = False
+        if not result:  # only its own attributes tell
+            raise self.refused(isinstance)
+        self._guard_registry("issubclass", type(value), kind, result)
         return result
 
     def _issubclass(self, kind: Any, kinds: Any) -> bool:
@@ -225,6 +258,46 @@ class BuiltinCalls:
 
     def _list(self, *values: Any) -> list:
         return self.make_inside(list(*map(self.iterate, values)))
+
+    def _dict(self, *args: Any, **kwargs: Any) -> dict:
+        if not kwargs and len(args) == 1 and isinstance(args[0], dict):
+            return self._pure(dict, args, {})
+        return self._pure(dict, self._merged(args, kwargs), {})
+
+    def _namespace(self, *args: Any, **kwargs: Any) -> types.SimpleNamespace:
+        given = map(self.mapping_argument, args)
+        for value in kwargs.values():  # its text and comparisons read them
+            if type(value) is not Number:
+                self.deep(value)
+        return self.make_inside(types.SimpleNamespace(*given, **kwargs))
+
+    def _handled(self) -> tuple:
+        """What ``sys.exc_info()`` gives, unless the caller of the step may have raised it."""
+        handled = sys.exc_info()
+        if handled[1] is None:
+            return self.call_cached(sys.exc_info, (), {})
+        if isinstance(handled[1], CaptureError):
+            raise handled[1]
+        if not self.is_inside(handled[1]):
+            raise self.refused(sys.exc_info)
+        return handled
+
+    def _path(self, path: Any) -> Any:
+        method = static_attribute(type(path), "__fspath__")
+        if type(method) is not FunctionType:
+            return self._pure(os.fspath, (path,), {})
+        self.guard_type(path)
+        self.guard_class(type(path), "__fspath__", method)
+        return self.call(method, (path,), {})
+
+    def _compiled_pattern(self, pattern: Any, flags: Any) -> re.Pattern:
+        """What the cache of ``re`` has for a pattern, which each replay asks again."""
+        if isinstance(pattern, re.Pattern):
+            return re._compile(pattern, flags)
+        flags = int(self.plain(flags))
+        if flags & (re.DEBUG | re.LOCALE):  # prints, or depends on the locale
+            raise self.refused(re.compile)
+        return self.call_cached(re._compile, (pattern, flags), {})
 
     def _float(self, *args: Any) -> Any:
         if args and type(args[0]) is Number:

@@ -59,9 +59,12 @@ class Construction:
     def _construct_native(self, kind: type, args: tuple, kwargs: dict) -> Any:
         """Make an instance of a class of C's, or of a subclass that adds no constructor."""
         base = next(base for base in kind.__mro__ if not base.__flags__ & HEAP_TYPE)
+        if issubclass(base, BaseException):  # its text reads what it was given
+            args = tuple(map(self.deep, args))
+            return self.native(kind, args, {key: self.deep(arg) for key, arg in kwargs.items()})
         if base is kind or kind in native.PURE_BUILTINS:
             return self.call_native(kind, args, kwargs)
-        if base not in native.PURE_BUILTINS and not issubclass(base, BaseException):
+        if base not in native.PURE_BUILTINS:
             raise self.refused(kind)
         return self._pure(kind, args, kwargs)
 

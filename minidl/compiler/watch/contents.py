@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict, deque
+from gc import get_referents
+from itertools import groupby
 from types import (
     FunctionType,
     GeneratorType,
@@ -32,6 +34,7 @@ _MOST_BYTES = 1 << 16
 """NumPy arrays up to this size are compared before each replay; larger ones are refused."""
 
 _COMPARED = (tuple, list, set, frozenset)
+_GROUP = type(next(groupby("a"))[1])
 _SEQUENCES = (list, deque)
 VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
 CONTAINERS = (list, dict, set, deque, MappingProxyType, *VIEWS)
@@ -329,16 +332,21 @@ class ContentReads:
             if self.is_instrumented(owner.gi_code) or self.is_inside(owner):
                 return owner
             raise self.unwatchable(owner, "what is left of it")
+        if kind is _GROUP and any(self.is_inside(part) for part in get_referents(owner)):
+            return owner
         method = self.special_method(owner, "__iter__")
         if type(method) is FunctionType:
-            return self.iterate(self.call(method, (owner,), {}))
+            made = self.call(method, (owner,), {})
+            if type(static_attribute(type(made), "__next__")) is FunctionType:
+                return Steps(self, made)
+            return self.iterate(made)
         if is_array(owner):
             return self.content(owner)
-        if self.is_inside(owner):
-            return owner
         step = static_attribute(kind, "__next__")
         if type(step) is FunctionType:
-            return self._stepped(owner, kind, step)
+            return Steps(self, owner)
+        if self.is_inside(owner):
+            return owner
         if method is MISSING and static_attribute(kind, "__getitem__") is not MISSING:
             return self._indexed(owner)
         raise self.unwatchable(owner, "what is left of it" if step is not MISSING else "elements")
@@ -354,15 +362,6 @@ class ContentReads:
             return self.content(owner)
         keys = self.call(self.attribute(owner, "keys"), (), {})
         return {key: self.item(owner, key) for key in self.iterate(keys)}
-
-    def _stepped(self, owner: Any, kind: type, step: Any) -> Any:
-        self.guard_class(kind, "__next__", step)
-        while True:
-            try:
-                value = self.call(step, (owner,), {})
-            except StopIteration:
-                return
-            yield value
 
     def _indexed(self, owner: Any) -> Any:
         index = 0
@@ -386,6 +385,27 @@ class ContentReads:
             for name in dict.fromkeys(names):
                 self.deep(self.attribute(subject, name))
         return subject
+
+
+class Steps:
+    """The steps of an iterator of Python's, each watched, for C's code that loops over them.
+
+    The iterator has begun. It begins again where C's code asks for an iterator twice, as it does
+    for ``first, *rest = values``.
+    """
+
+    def __init__(self, watch: Any, owner: Any):
+        self.watch, self.owner, self.asked = watch, owner, False
+
+    def __iter__(self) -> Any:
+        if self.asked:
+            return iter(self.watch.iterate(self.owner))
+        self.asked = True
+        return self
+
+    def __next__(self) -> Any:
+        step = self.watch.special_method(self.owner, "__next__")
+        return self.watch.call(step, (self.owner,), {})
 
 
 def hashable(key: Any) -> Any:

@@ -16,9 +16,12 @@ import math
 import operator
 import random
 import re
+import sys
 import time
 import weakref
+from _collections import _count_elements
 from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -33,7 +36,7 @@ PURE_MODULES = frozenset(
 
 PURE_TYPES = (
     str, bytes, int, float, complex, bool, tuple, range, slice, frozenset, re.Pattern, re.Match,
-    type(None), type(NotImplemented), type(...), np.dtype,
+    type(None), type(NotImplemented), type(...), np.dtype, timedelta,
 )  # fmt: skip
 """Types whose methods are pure: their instances never change."""
 
@@ -41,9 +44,18 @@ PURE_BUILTINS = frozenset(
     {abs, ascii, bin, bool, bytes, callable, chr, complex, divmod, enumerate, float, format,
      frozenset, hash, hex, id, int, list, dict, set, tuple, str, max, min, oct, ord, pow, range,
      repr, reversed, round, slice, sorted, sum, zip, map, filter, any, all, object, bytearray,
-     type, memoryview, deque, OrderedDict, defaultdict, Counter, MappingProxyType, weakref.ref}
+     type, memoryview, deque, OrderedDict, defaultdict, Counter, MappingProxyType, weakref.ref,
+     timedelta}
 )  # fmt: skip
 """Builtin functions and types that are pure, given the contents of their arguments."""
+
+PURE_FUNCTIONS = frozenset({sys.intern})
+"""Pure functions of modules that have others, too."""
+
+NUMPY_SCALARS = (np.number, np.bool_, np.character, np.datetime64)
+"""Numbers and texts of NumPy's, which never change."""
+
+_WRITES_FILES = frozenset({"dump", "tofile"})
 
 PURE_CALLS = (
     operator.attrgetter, operator.itemgetter, operator.methodcaller,
@@ -75,14 +87,14 @@ MUTATORS = {
 
 MUTATING_FUNCTIONS = frozenset(
     {heapq.heappush, heapq.heappop, heapq.heapify, heapq.heapreplace, heapq.heappushpop,
-     bisect.insort, bisect.insort_left, bisect.insort_right}
+     bisect.insort, bisect.insort_left, bisect.insort_right, _count_elements}
 )  # fmt: skip
 """Functions that change the container that is their first argument."""
 
 ITERATING = frozenset(
     {sum, max, min, sorted, zip, map, filter, any, all, list, set, tuple, frozenset, dict,
      enumerate, bytes, bytearray, deque, OrderedDict, defaultdict, Counter, math.prod, math.fsum,
-     math.dist}
+     math.dist, _count_elements}
 )  # fmt: skip
 """Functions that iterate over their arguments; others look at them as objects."""
 
@@ -143,7 +155,7 @@ def is_pure(function: Any, owner: Any) -> bool:
     module = owner.__name__ if type(owner) is type(math) else getattr(function, "__module__", None)
     if module in PURE_MODULES:
         return True
-    if module == "builtins" and function in PURE_BUILTINS:
+    if function in PURE_FUNCTIONS or (module == "builtins" and function in PURE_BUILTINS):
         return True
     return isinstance(owner, PURE_TYPES) or (
         isinstance(owner, type) and issubclass(owner, PURE_TYPES) and owner is not object
@@ -160,10 +172,12 @@ def kind_in(table: dict[type, set[str]], owner: Any, name: str) -> type | None:
 
 def is_numpy(function: Any) -> bool:
     """Whether a function is NumPy's and pure: not a generator of random numbers, not a file's."""
+    name = getattr(function, "__name__", "")
+    if isinstance(getattr(function, "__self__", None), NUMPY_SCALARS):
+        return name not in _WRITES_FILES
     module = getattr(function, "__module__", None) or type(function).__module__
     if not str(module).startswith("numpy"):
         return False
-    name = getattr(function, "__name__", "")
     return "random" not in str(module) and name not in _NUMPY_STATEFUL
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+import re
 import string
 from _string import formatter_field_name_split
 from collections.abc import Callable, Iterator
 from types import (
+    BuiltinMethodType,
     FunctionType,
     GeneratorType,
     MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     WrapperDescriptorType,
 )
@@ -26,13 +29,15 @@ from minidl.compiler.errors import CaptureError
 from minidl.compiler.structure import leaves
 from minidl.compiler.symbolic import Number, computed
 from minidl.compiler.watch import native
-from minidl.compiler.watch.guards import MISSING, is_plain, static_attribute
+from minidl.compiler.watch.guards import MISSING, is_plain, own_attributes, static_attribute
 from minidl.compiler.watch.live import Live
 
 _ARITHMETIC = frozenset({abs, round, pow, divmod}) | frozenset(
     f for name, f in vars(operator).items() if callable(f) and not name.startswith("_")
 )
 _OF_NUMBERS = frozenset({min, max, sum})
+_OF_ATTRIBUTES = frozenset({"__setattr__", "__delattr__", "__getattribute__"})
+_FRESH = (BuiltinMethodType, MethodWrapperType)
 _HARMLESS = frozenset({"__init_subclass__", "__subclasshook__", "__reduce_ex__", "__sizeof__"})
 _ARRAY_WRITES = frozenset(
     {"fill", "sort", "put", "itemset", "resize", "partition", "setfield", "setflags", "byteswap"}
@@ -58,6 +63,8 @@ class NativeCalls:
             kwargs = {key: self.plain(value) for key, value in kwargs.items()}
         if isinstance(function, MethodDescriptorType | WrapperDescriptorType) and args:
             return self._unbound(function, name, args, kwargs)
+        if _is_of_attributes(function) and not isinstance(owner, TensorBase):
+            return self._unbound(function, name, (owner, *args), kwargs)
         if isinstance(function, np.ufunc) or native.is_numpy(function) or is_array(owner):
             return self._numpy_method(function, owner, args, kwargs)
         if isinstance(owner, TensorBase):
@@ -76,9 +83,12 @@ class NativeCalls:
 
     def _mutating(self, function: Any, owner: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function that changes the container that is its first argument."""
+        args = tuple(self.pure_argument(function, arg) for arg in args)
         if self.is_inside(owner):
             return self.native(function, (owner, *args), kwargs)
-        return self.mutate(function, owner, tuple(map(self.looked_at, args)), kwargs)
+        if native.iterates(function):
+            args = tuple(map(self._repeatable, args))
+        return self.mutate(function, owner, args, kwargs)
 
     def _has_number(self, args: tuple, kwargs: dict) -> bool:
         return any(type(leaf) is Number for leaf in leaves((args, kwargs)))
@@ -114,13 +124,25 @@ class NativeCalls:
 
     def _plain_attribute(self, owner: Any, name: str) -> Any:
         """``object.__getattribute__(owner, name)``, guarded."""
-        value = object.__getattribute__(owner, name)
-        again = object.__getattribute__(owner, name)
-        if isinstance(value, MethodType) and again is not value:  # made of a function of the class
-            self.guard_class(type(owner), name, static_attribute(type(owner), name))
-        elif not self.is_inside(owner) and ("attribute", id(owner), name) not in self.written:
-            read = f"object.__getattribute__({self.guards.constant(owner)}, {name!r})"
-            self.guard(("attribute", id(owner), name), read, value, f"{name}")
+        key = ("attribute", id(owner), name)
+        try:
+            value = object.__getattribute__(owner, name)
+        except AttributeError:
+            if key not in self.written:
+                self.guard_absent(owner, name)
+            raise
+        if key in self.written:
+            return self.overlaid(key, value)
+        is_fresh = object.__getattribute__(owner, name) is not value
+        if self.is_inside(owner) or (is_fresh and isinstance(value, _FRESH)):
+            if name not in (own_attributes(owner) or ()):
+                self.guard_class(type(owner), name, static_attribute(type(owner), name))
+            return value
+        read = f"object.__getattribute__({self.guards.constant(owner)}, {name!r})"
+        if is_fresh and isinstance(value, MethodType):  # made of a function of the class
+            self.guard(key, f"{read}.__func__", value.__func__, name)
+        else:
+            self.guard(key, read, value, name)
         return value
 
     def _formatted(
@@ -151,6 +173,8 @@ class NativeCalls:
         if isinstance(owner, str) and name in ("format", "format_map"):
             given = ((), args[0]) if name == "format_map" else (args, kwargs)
             return self._formatted(owner, *given)
+        if isinstance(owner, re.Pattern | re.Match):
+            return self._regular(function, owner, args, kwargs)
         if isinstance(owner, native.PURE_TYPES) or is_plain(owner):
             return self._pure(function, args, kwargs)
         reads = native.kind_in(native.READERS, owner, name)
@@ -164,11 +188,13 @@ class NativeCalls:
             args = tuple(self.pure_argument(function, arg) for arg in args)
             return self.make_fresh(self.native(function, args, kwargs))
         if changes is not None:
+            if changes is dict and name == "update":
+                args, kwargs = self._merged(args, kwargs), {}
+            args = tuple(self.kept_argument(function, arg) for arg in args)
             if self.is_inside(owner):
-                args = tuple(self.kept_argument(function, arg) for arg in args)
                 kwargs = {key: self.callback(value) for key, value in kwargs.items()}
                 return self.native(function, args, kwargs)
-            args = tuple(self.kept_argument(function, arg) for arg in args)
+            args = tuple(map(self._repeatable, args)) if native.iterates(function) else args
             return self.mutate(getattr(changes, name), owner, args, kwargs)
         if isinstance(owner, GeneratorType) and self.is_instrumented(owner.gi_code):
             return function(*args, **kwargs)
@@ -177,6 +203,38 @@ class NativeCalls:
         if self.is_inside(owner):
             return self.native(function, args, kwargs)
         raise self.refused(function)
+
+    def _regular(self, function: Any, owner: Any, args: tuple, kwargs: dict) -> Any:
+        """Call a method of a pattern or a match, which may have ``re`` expand a template."""
+        given = (*args, *kwargs.values(), getattr(owner, "string", ""))
+        if all(is_plain(arg) or isinstance(arg, str | bytes) for arg in given):
+            return self.make_fresh(self.trusted(function, args, kwargs))
+        if any(not (callable(arg) or isinstance(arg, str | bytes | int)) for arg in given):
+            raise self.refused(function)  # a bytearray, say, which may change
+        return self._pure(function, args, kwargs)
+
+    def _merged(self, args: tuple, kwargs: dict) -> tuple:
+        """The arguments of ``dict.update`` or ``dict()`` as one mapping or sequence of pairs."""
+        if len(args) > 1 or not (args or kwargs):
+            return args  # raises, or changes nothing
+        given = self.mapping_argument(args[0]) if args else {}
+        if not kwargs:
+            return (given,)
+        return (self.make_inside({**dict(self.iterated_argument(given)), **kwargs}),)
+
+    def mapping_argument(self, arg: Any) -> Any:
+        """What a dict is made of: a mapping that is no dict becomes one."""
+        if is_plain(arg) or isinstance(arg, dict | list | tuple | set | TensorBase):
+            return arg
+        if static_attribute(type(arg), "__next__") is not MISSING or not self._hasattr(arg, "keys"):
+            return arg
+        return self.make_inside(dict(self.iterate_mapping(arg)))
+
+    def _repeatable(self, arg: Any) -> Any:
+        """What is iterated over, for a write that a replay makes again."""
+        if is_plain(arg) or isinstance(arg, list | dict | tuple | set | frozenset | TensorBase):
+            return arg
+        return self.make_inside(list(arg))
 
     def _access(self, owner: Any, name: str, args: tuple) -> Any:
         """``d.get(k)`` and the like."""
@@ -199,6 +257,8 @@ class NativeCalls:
         self.mutate(dict.__setitem__, owner, args)
 
     def _numpy_method(self, function: Any, owner: Any, args: tuple, kwargs: dict) -> Any:
+        if isinstance(function, np.ufunc) and len(args) > function.nin:  # where it writes to
+            raise self.refused(function)
         if is_array(owner):
             if getattr(function, "__name__", "") in _ARRAY_WRITES:
                 raise CaptureError(
@@ -273,6 +333,13 @@ class NativeCalls:
             f"{self.line()}: {where}() is not written in Python, and what it reads or changes "
             f"cannot be checked before a replay: {native.advice_for(function)}"
         )
+
+
+def _is_of_attributes(function: Any) -> bool:
+    """Whether a function is what ``super().__setattr__`` and the like are without a class."""
+    if not isinstance(function, MethodWrapperType) or function.__objclass__ is not object:
+        return False
+    return function.__name__ in _OF_ATTRIBUTES
 
 
 def _are_numbers(args: tuple) -> bool:
