@@ -294,6 +294,8 @@ class Calls(Construction, NativeCalls, BuiltinCalls):
         for leaf in leaves(result):
             if not isinstance(leaf, TensorBase):
                 continue
+            if id(leaf) not in self.recorder.foreign and all(leaf is not t for t in leaves(given)):
+                self.new_tensors.add(id(leaf))
             if self.recorder.is_known(leaf):
                 if self.is_outside_tensor(leaf) and all(leaf is not t for t in leaves(given)):
                     self.recorder.wrappers.add(id(leaf))

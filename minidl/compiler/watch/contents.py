@@ -10,6 +10,7 @@ from types import (
     FunctionType,
     GeneratorType,
     MappingProxyType,
+    SimpleNamespace,
 )
 from typing import Any
 
@@ -218,6 +219,12 @@ class ContentReads:
             parts = [self.deep(part, depth + 1) for part in value]
             if type(value) in (tuple, list) and any(map(is_number, value)):
                 return self.make_inside(type(value)(parts))
+        elif isinstance(value, SimpleNamespace | BaseException):
+            self.deep(self.attribute(value, "__dict__"), depth + 1)
+            if isinstance(value, BaseException):
+                self.deep(self.attribute(value, "args"), depth + 1)
+        elif isinstance(value, bytearray | memoryview):
+            raise self.unwatchable(value, "elements")
         return value
 
     def length(self, owner: Any) -> int:

@@ -194,6 +194,11 @@ class Guards:
             self._check = self._compiled()
         return self._check()
 
+    def _value_of(self, text: str) -> Any:
+        """What an expression of a guard gives now."""
+        code = compile(text, "<guards of minidl>", "eval")  # a name whose texts are not kept
+        return eval(code, {"__builtins__": builtins, **self.constants})
+
     def _compiled(self) -> Callable[[], bool]:
         tests = [guard.test for guard in self.all.values()]
         chunks = [tests[i : i + 50] for i in range(0, len(tests), 50)]
@@ -215,24 +220,24 @@ class Guards:
     def first_failed(self) -> Guard | None:
         """Find the first guard that does not hold."""
         for guard in self.all.values():
-            if not self._evaluated(guard.test):
+            if not self._holds(guard.test):
                 return guard
         return None
 
     def failed(self) -> list[Guard]:
         """Find all guards that do not hold."""
-        return [guard for guard in self.all.values() if not self._evaluated(guard.test)]
+        return [guard for guard in self.all.values() if not self._holds(guard.test)]
 
     def now(self, guard: Guard) -> Any:
         """Read again what a guard is about."""
         try:
-            return eval(guard.read, {"__builtins__": builtins, **self.constants})
+            return self._value_of(guard.read)
         except Exception:
             return MISSING
 
-    def _evaluated(self, test: str) -> bool:
+    def _holds(self, test: str) -> bool:
         try:
-            return bool(eval(test, {"__builtins__": builtins, **self.constants}))
+            return bool(self._value_of(test))
         except Exception:
             return False
 

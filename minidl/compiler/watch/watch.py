@@ -80,6 +80,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
         self.inside: set[int] = set()
         self.read: dict[int, Any] = {}  # what was read from outside, by identity
         self.paths: dict[int, str] = {}
+        self.new_tensors: set[int] = set()  # those that the engine made in the run
         self.replaced: dict[int, str] = {}  # how tensors are read that each replay reads again
         self.written: dict[tuple, Any] = {}
         self.writes: list[Write] = []

@@ -383,8 +383,10 @@ class Writes:
             given = self.recorder.given
             same = next((i for i, t in enumerate(given) if t is leaf), None)
             return Existing(None, position if same is None else same, is_alias=same is None)
-        same = any(tensor is leaf for tensor in value.tensors)
-        return Existing(leaf if same else value.tensors[0], is_alias=not same)
+        if id(leaf) not in self.new_tensors:
+            return Existing(leaf)
+        before = [tensor for tensor in value.tensors if id(tensor) not in self.new_tensors]
+        return Existing((before or value.tensors)[0], is_alias=True)
 
     def _check_containers(self, value: Any, line: str) -> None:
         if isinstance(value, set | deque) and any(
