@@ -367,6 +367,8 @@ class ContentReads:
             return self.content(owner)
         if isinstance(owner, MappingProxyType):
             return self.content(owner)
+        if is_plain(owner):
+            return owner  # Python raises
         keys = self.call(self.attribute(owner, "keys"), (), {})
         return {key: self.item(owner, key) for key in self.iterate(keys)}
 

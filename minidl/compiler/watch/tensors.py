@@ -63,6 +63,8 @@ class TensorReads:
 
     def is_outside_tensor(self, tensor: Any) -> bool:
         """Whether a tensor may have been there before the run."""
+        if id(tensor) in self.new_tensors:
+            return False
         return id(tensor) in self.recorder.foreign and id(tensor) not in self.recorder.wrappers
 
     def shape_of(self, tensor: Any) -> None:
