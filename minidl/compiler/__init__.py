@@ -3,9 +3,8 @@
 ``errors`` and ``structure`` serve the others. ``rewrite`` makes instrumented copies of functions,
 and ``watch`` runs the step's Python code as such copies, so that each read of outside state becomes
 a guard; ``recorder`` notes what it computes in a ``trace``; ``match`` compares two runs; ``plan``
-turns a trace into a ``program`` in fixed ``memory``; ``outputs`` is what leaves a step; ``step`` and
-``module`` put them together.
-docs/compile.md has the argument why nothing slips.
+turns a trace into a ``program`` in fixed ``memory``; ``outputs`` is what leaves a step; ``step``
+and ``module`` put them together. docs/compile.md has the argument why nothing slips.
 """
 
 from __future__ import annotations
