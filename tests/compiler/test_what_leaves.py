@@ -356,6 +356,26 @@ def division_that_fails(compile):
         yield step(tensor(1.0), n).item()
 
 
+@dataclasses.dataclass(frozen=True)
+class Key:
+    name: str
+    index: int = 0
+
+
+def frozen_dataclasses_as_keys(compile):
+    rates, chosen = {Key("a"): 1.0, Key("b", 1): 2.0}, [Key("a")]
+
+    @compile
+    def step(x):
+        return x * rates[chosen[0]] * {Key("a"): 3.0}.get(chosen[0], 5.0) * (Key("a") in rates)
+
+    for i in range(9):
+        chosen[0] = Key("a") if i < 4 else Key("b", 1)
+        if i == 7:
+            rates[Key("b", 1)] = 7.0
+        yield step(tensor(1.0)).item()
+
+
 PROGRAMS = [
     kept_gradients, kept_memory_of_gradients, gradient_as_an_argument, gradient_that_is_stored,
     method_of_a_dataclass, identity_of_a_tensor, state_by_parameter, ranges, methods,
@@ -363,7 +383,7 @@ PROGRAMS = [
     argument_that_is_a_global_as_well, keys_of_a_dict, graph_that_is_used_up, stored_and_returned,
     stored_twice, references_to_parameters, argument_that_is_stored, sets_and_deques,
     detached_parameter, attribute_of_the_step, writes_by_two_paths, module_call_that_is_replaced,
-    division_that_fails,
+    division_that_fails, frozen_dataclasses_as_keys,
 ]  # fmt: skip
 
 

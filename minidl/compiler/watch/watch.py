@@ -201,7 +201,7 @@ class Watch(Reads, ChangingReads, Writes, Operators, Calls):
             return
         if not (is_users(code, frame.f_globals) or is_own(code)) and not _called_here(frame):
             return
-        if is_named_tuples(frame.f_globals):
+        if is_named_tuples(frame.f_globals) or _is_of_frozen_fields(frame):
             return
         where = f"{code.co_filename}:{code.co_firstlineno}"
         self.stray = (
@@ -378,6 +378,16 @@ def _called_here(frame: FrameType) -> bool:
     """Whether a frame was entered by a function of C's that the watch called."""
     caller = frame.f_back
     return caller is not None and caller.f_code is Watch.native.__code__
+
+
+def _is_of_frozen_fields(frame: FrameType) -> bool:
+    """Whether code was generated to hash or compare a frozen dataclass, which does not change."""
+    code = frame.f_code
+    if code.co_filename != "<string>" or code.co_name not in ("__hash__", "__eq__"):
+        return False
+    kind = type(frame.f_locals.get("self"))
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return parameters is not None and parameters.frozen
 
 
 def _content(cell: Any) -> Any:
