@@ -28,6 +28,7 @@ from minidl.compiler.watch.watch import Watch
 
 _MOST_PLANS = 16
 _MOST_CHANGES = 1000  # reads whose changes are counted
+_MOST_REFUSED = 64  # keys of calls that cannot be captured
 _MOST_PENDING = 4  # runs of one key that wait for another that agrees
 _PATIENCE = 3  # runs that differ from the one before, with nothing seen to change, until an error
 _MOST_MISSES = 32  # recorded calls without a replay until the step runs uncaptured
@@ -275,6 +276,8 @@ class CompiledStep:
         except CaptureError as error:
             if self.refuse is None:
                 raise
+            if len(self._refused) >= _MOST_REFUSED:  # they keep arguments alive
+                self._refused.clear()
             self._refused.add(given.key)
             self.refuse(str(error))
             return result, None
