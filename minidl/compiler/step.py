@@ -285,7 +285,8 @@ class CompiledStep:
             watch.close()
             if not self._reads_arguments:
                 self._box.clear()
-        result = closed(mapped(_detached, opened(result) if _has_dataclass(result) else result))
+        detached = functools.partial(_detached, watch.new_tensors)
+        result = closed(mapped(detached, opened(result) if _has_dataclass(result) else result))
         return result, _Pending(trace, watch, time.perf_counter() - start)
 
     def _give(self, watch: Watch, given: Arguments) -> None:
@@ -381,10 +382,11 @@ class _Pending:
         self.attempts = 0
 
 
-def _detached(leaf: Any) -> Any:
+def _detached(made: set[int], leaf: Any) -> Any:
+    """A leaf of a result as replays return it: what the run made has no graph."""
     if type(leaf) is Number:
         return leaf.value
-    if isinstance(leaf, TensorBase) and not leaf.is_leaf:
+    if isinstance(leaf, TensorBase) and not leaf.is_leaf and id(leaf) in made:
         return leaf.detach_()  # itself: it may have been stored, too
     return leaf
 
