@@ -577,6 +577,18 @@ def test_the_arrays_of_recorded_runs_are_freed():
     assert len(kept) == 2 and not any(ref() is not None for ref in kept)
 
 
+def test_a_function_without_source_keeps_no_recording():
+    function = eval("lambda x: x * 3", {"__builtins__": {}})
+    function = type(function)(function.__code__.replace(co_firstlineno=77), {})
+    step = minidl.compile(lambda x: function(x) * 2)
+    for _ in range(2):
+        with pytest.raises(CaptureError, match="its source is not known"):
+            step(minidl.ones(3))
+    del step
+    gc.collect()
+    assert not [o for o in gc.get_objects() if type(o) is Call and o.name == "mul"]
+
+
 def test_a_plan_keeps_no_recording():
     step = minidl.compile(lambda x: (x * 2).sum())
     for _ in range(4):

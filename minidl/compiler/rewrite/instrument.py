@@ -119,7 +119,7 @@ def _instrumented(function: FunctionType) -> Instrumented | SourceError:
         source = find_source(function)
         made = Instrumented(_compiled(source, code))
     except SourceError as error:
-        return error
+        return SourceError(error.reason)  # without the frames that it was raised in
     _made.update(made.codes)
     return made
 
