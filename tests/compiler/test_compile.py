@@ -580,7 +580,7 @@ def test_the_arrays_of_recorded_runs_are_freed():
 def test_a_function_without_source_keeps_no_recording():
     function = eval("lambda x: x * 3", {"__builtins__": {}})
     function = type(function)(function.__code__.replace(co_firstlineno=77), {})
-    step = minidl.compile(lambda x: function(x) * 2)
+    step = minidl.compile(lambda x: function(x * 2))
     for _ in range(2):
         with pytest.raises(CaptureError, match="its source is not known"):
             step(minidl.ones(3))
