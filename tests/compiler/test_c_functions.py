@@ -382,3 +382,22 @@ def test_bases_that_are_assigned():
         kind.__bases__ = (base,)
         for _ in range(4):
             assert step(X)[0].item() == expected
+
+
+READS_BY_C = {
+    "object.__getattribute__": lambda s: object.__getattribute__(s, "number"),
+    "the text of a namespace": lambda s: len(str(types.SimpleNamespace(a=s.values))),
+    "namespaces that are compared": lambda s: (
+        types.SimpleNamespace(a=s.values) == types.SimpleNamespace(a=[1, 2])
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READS_BY_C)
+def test_what_c_code_reads_of_an_object(name):
+    state = types.SimpleNamespace(number=2.0, values=[1, 2])
+    step = minidl.compile(lambda x: x * (1.0 + READS_BY_C[name](state)), audit=0)
+    for change in (lambda: None, lambda: (setattr(state, "number", 5.0), state.values.append(333))):
+        change()
+        for _ in range(4):
+            assert step(X)[0].item() == 1.0 + READS_BY_C[name](state)
