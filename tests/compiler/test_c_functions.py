@@ -8,6 +8,7 @@ import operator
 import types
 import warnings
 
+import numpy as np
 import pytest
 
 import minidl
@@ -385,6 +386,7 @@ def test_bases_that_are_assigned():
 
 
 READS_BY_C = {
+    "the number of an array": lambda s: float(s.array) + int(s.array),
     "object.__getattribute__": lambda s: object.__getattribute__(s, "number"),
     "the text of a namespace": lambda s: len(str(types.SimpleNamespace(a=s.values))),
     "namespaces that are compared": lambda s: (
@@ -395,9 +397,9 @@ READS_BY_C = {
 
 @pytest.mark.parametrize("name", READS_BY_C)
 def test_what_c_code_reads_of_an_object(name):
-    state = types.SimpleNamespace(number=2.0, values=[1, 2])
+    state = types.SimpleNamespace(number=2.0, values=[1, 2], array=np.array(2.0))
     step = minidl.compile(lambda x: x * (1.0 + READS_BY_C[name](state)), audit=0)
-    for change in (lambda: None, lambda: (setattr(state, "number", 5.0), state.values.append(333))):
-        change()
+    for number in (2.0, 5.0):
+        state.number, state.values[0], state.array[...] = number, int(number) * 1000, number
         for _ in range(4):
             assert step(X)[0].item() == 1.0 + READS_BY_C[name](state)

@@ -405,7 +405,7 @@ CONTAINERS = (
             "[e for e in $c][-1]",
             "for $t in $c:\n    pass",
             "($t,) = $c",
-            "min($c, key=id)",
+            "min($c, key=lambda e: type(e).__name__)",
         ),
         ("sum($c)", "(1 + len($c))", "max($c)", "(2 + (1.5 in $c))", "(2 + ({1.5} <= $c))"),
         ("$c.clear()\n$c.add($new)",),
