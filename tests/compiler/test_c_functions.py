@@ -386,6 +386,8 @@ def test_bases_that_are_assigned():
 
 
 READS_BY_C = {
+    "membership of a dict": lambda s: float(5.0 in s.mapping) - 3.0 * (2.0 not in s.mapping),
+    "membership of a set": lambda s: float(5.0 in s.set) - 3.0 * (2.0 not in s.set),
     "the number of an array": lambda s: float(s.array) + int(s.array),
     "object.__getattribute__": lambda s: object.__getattribute__(s, "number"),
     "the text of a namespace": lambda s: len(str(types.SimpleNamespace(a=s.values))),
@@ -398,8 +400,11 @@ READS_BY_C = {
 @pytest.mark.parametrize("name", READS_BY_C)
 def test_what_c_code_reads_of_an_object(name):
     state = types.SimpleNamespace(number=2.0, values=[1, 2], array=np.array(2.0))
+    state.mapping, state.set = {}, set()
     step = minidl.compile(lambda x: x * (1.0 + READS_BY_C[name](state)), audit=0)
     for number in (2.0, 5.0):
         state.number, state.values[0], state.array[...] = number, int(number) * 1000, number
+        state.mapping[number] = 1
+        state.set.add(number)
         for _ in range(4):
             assert step(X)[0].item() == 1.0 + READS_BY_C[name](state)
