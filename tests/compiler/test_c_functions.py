@@ -408,3 +408,20 @@ def test_what_c_code_reads_of_an_object(name):
         state.set.add(number)
         for _ in range(4):
             assert step(X)[0].item() == 1.0 + READS_BY_C[name](state)
+
+
+def test_a_method_of_a_base_that_is_replaced():
+    class Base:
+        def scale(self):
+            return 2.0
+
+    class Child(Base):
+        def scale(self):
+            return super().scale() + 1.0
+
+    child = Child()
+    step = minidl.compile(lambda x: x * child.scale(), audit=0)
+    for value in (2.0, 5.0):
+        Base.scale = lambda self, value=value: value
+        for _ in range(4):
+            assert step(X)[0].item() == value + 1.0
