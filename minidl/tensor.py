@@ -137,6 +137,10 @@ class Tensor(TensorBase):
     def data(self) -> Tensor:
         """The same memory outside the graph; assigning a tensor to it takes over its memory.
 
+        That tensor may have another shape and floating-point dtype. TypeError for integers if
+        this one requires a gradient, RuntimeError for another shape or dtype of a result whose
+        graph exists.
+
         Other than in PyTorch, changes of ``data`` count as changes of the tensor, so that no
         gradient comes out wrong because of one.
         """

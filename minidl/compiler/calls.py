@@ -199,7 +199,7 @@ class Calls:
         for recording in kind.recordings:
             for guard in recording.guards.failed():
                 return recording.guards.change(guard)
-        return "another memory of parameters" if kind.recordings else ""
+        return "parameters or buffers have other memory" if kind.recordings else ""
 
     def failed(self, kind: _Kind, reason: str, at_once: bool) -> None:
         """Count a run that came to nothing, and say so unless the next may do better."""

@@ -20,7 +20,7 @@ from minidl.autograd.mode import mode
 from minidl.backend import is_array
 from minidl.compiler.errors import CaptureError, users_line
 from minidl.compiler.memory import root
-from minidl.compiler.profiling import restore_profile, set_profile
+from minidl.compiler.profile_function import restore_profile, set_profile
 from minidl.compiler.structure import copied, leaves, mapped
 from minidl.compiler.symbolic import Number
 from minidl.compiler.trace import Call, Trace, Value, layout_of

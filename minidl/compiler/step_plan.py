@@ -95,7 +95,7 @@ class StepPlan:
         return self.outputs.make(arrays, given, self.gradients)
 
     def _separate(self) -> None:
-        """Give gradients of the last replay that are still referenced memory of their own."""
+        """Copy gradients of the last replay that are still referenced to separate memory."""
         for i, (leaf, gradient) in enumerate(self.gradients):
             if type(leaf) is InputLeaf or gradient is None:
                 continue
@@ -111,7 +111,7 @@ class StepPlan:
         self.references = sum(map(getrefcount, self.watched)) - in_tuple
 
     def is_free(self) -> bool:
-        """Whether nobody but the plan refers to the memory of its gradients."""
+        """Whether only the plan refers to the memory of its gradients."""
         return self.references is None or sum(map(getrefcount, self.watched)) == self.references
 
     def _unhandled(self, error: Exception) -> CaptureError:

@@ -10,7 +10,7 @@ import pytest
 import minidl
 from minidl import nn
 from minidl.compiler import CaptureError
-from minidl.compiler.profiling import set_profile
+from minidl.compiler.profile_function import set_profile
 from minidl.nn import functional as F
 
 

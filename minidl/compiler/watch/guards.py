@@ -205,24 +205,14 @@ class Guards:
         body = "".join(
             f"        if not ({' and '.join(chunk)}): return False\n" for chunk in chunks
         )
+        # constants as default arguments, which Python reads fastest
         source = (
-            f"def check({', '.join(f'{n}={n}' for n in self._used(tests))}):\n"
+            f"def check({', '.join(f'{n}={n}' for n in self.constants)}):\n"
             f"    try:\n{body}        return True\n    except Exception:\n        return False\n"
         )
         space = {"__builtins__": builtins, **self.constants}
         exec(compile(source, "<guards of a compiled step>", "exec"), space)
         return space["check"]
-
-    def _used(self, tests: list[str]) -> list[str]:
-        """The constants as default arguments, which Python reads fastest (255 would do as well)."""
-        return list(self.constants)
-
-    def first_failed(self) -> Guard | None:
-        """Find the first guard that does not hold."""
-        for guard in self.all.values():
-            if not self._holds(guard.test):
-                return guard
-        return None
 
     def failed(self) -> list[Guard]:
         """Find all guards that do not hold."""

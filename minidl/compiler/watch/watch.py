@@ -17,7 +17,7 @@ import numpy as np
 from minidl.autograd import TensorBase, observed_by
 from minidl.autograd.mode import mode
 from minidl.compiler.errors import CaptureError, is_users, users_line
-from minidl.compiler.profiling import restore_profile, set_profile
+from minidl.compiler.profile_function import restore_profile, set_profile
 from minidl.compiler.rewrite.instrument import instrument, is_instrumented
 from minidl.compiler.structure import leaves
 from minidl.compiler.symbolic import Number
