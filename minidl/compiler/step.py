@@ -38,7 +38,7 @@ _RETRY = 64  # calls that then run as they are until one is recorded again
 _OWN = frozenset(
     {"audit", "captures", "function", "history", "refuse", "_lock", "_plans", "_pending",
      "_dynamic", "_dynamic_args", "_changes", "_last", "_box", "_reads_arguments", "_by_identity",
-     "_misses", "_refused", "_seen_numbers"}
+     "_misses", "_refused", "_lost", "_seen_numbers"}
 )  # fmt: skip
 """The attributes of a `CompiledStep` itself; others are those of its function."""
 
@@ -88,6 +88,7 @@ class CompiledStep:
         self._box: list[Any] = []  # the leaves of the arguments, for plans that read them
         self._reads_arguments = False
         self._by_identity: set[type] = set()  # dataclasses that the step changes
+        self._lost = ""  # why the last plan was dropped
         self._misses = 0
         self._refused: set[Any] = set()  # keys of calls that cannot be captured
 
@@ -106,6 +107,7 @@ class CompiledStep:
                 if recording.holds():
                     if not recording.is_free():
                         self._plans[given.key].remove(recording)
+                        self._lost = "the memory of a gradient of the plan before is still in use"
                         break
                     if recording.audits.due():
                         return self._audited(recording, given, args, kwargs)
@@ -344,7 +346,8 @@ class CompiledStep:
 
     def _keep(self, recording: StepPlan, key: Any, reason: str) -> None:
         self.captures += 1
-        self.history.captured(reason)
+        self.history.captured(reason or self._lost)
+        self._lost = ""
         self._plans.setdefault(key, []).insert(0, recording)
         self._plans.move_to_end(key)
         while sum(map(len, self._plans.values())) > _MOST_PLANS:

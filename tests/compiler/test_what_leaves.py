@@ -442,3 +442,19 @@ def test_an_error_of_a_step_that_handles_none_is_its_own():
         step(x, minidl.tensor([0]))
     with pytest.raises(IndexError, match="label 7"):
         step(x, minidl.tensor([7]))
+
+
+def test_the_report_says_that_the_memory_of_a_gradient_was_in_use():
+    layer = nn.Linear(1, 1, bias=False)
+
+    @minidl.compile
+    def step(x):
+        layer.zero_grad()
+        layer(x).sum().backward()
+
+    kept = []
+    for i in range(9):
+        step(tensor([float(i)]))
+        if i == 4:
+            kept.append(layer.weight.grad.numpy())
+    assert "the memory of a gradient of the plan before is still in use" in step.report()
