@@ -158,7 +158,7 @@ _PLAIN_CONTAINERS = (tuple, list, dict, Record)
 
 
 class Same:
-    """A part of a key: a very object, which the key keeps alive."""
+    """An object that is compared by identity, and kept alive: in a key, or leaving a step."""
 
     __slots__ = ("thing",)
 

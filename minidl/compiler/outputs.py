@@ -11,23 +11,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minidl.autograd import wrap
-from minidl.compiler.arguments import Arguments
+from minidl.compiler.arguments import Arguments, Same
 from minidl.compiler.recorder import InputLeaf
 from minidl.compiler.structure import Record, rebuilt
 from minidl.compiler.trace import Trace, Value
-
-
-class Kept:
-    """An object from outside that leaves the step: the very object, each time."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Kept) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
 
 
 class Copied:
@@ -212,4 +199,4 @@ def _output(leaf: Any, given: Arguments, made: dict) -> Any:
         if id(leaf) not in made:
             made[id(leaf)] = copy.copy(leaf.value)
         return made[id(leaf)]
-    return leaf.value if kind is Kept else leaf
+    return leaf.thing if kind is Same else leaf

@@ -17,8 +17,9 @@ import numpy as np
 
 from minidl.autograd import TensorBase
 from minidl.backend import Device
+from minidl.compiler.arguments import Same
 from minidl.compiler.errors import CaptureError
-from minidl.compiler.outputs import Copied, Existing, GivenContainer, Kept, LateWrite
+from minidl.compiler.outputs import Copied, Existing, GivenContainer, LateWrite
 from minidl.compiler.structure import (
     Record,
     is_dataclass,
@@ -355,12 +356,12 @@ class Writes:
         value = value if renewed is None else renewed
         if isinstance(value, tuple | list | dict):
             if not isinstance(value, tuple) and self._is_outsides(value):
-                return Kept(value)
+                return Same(value)
             parts = value.values() if isinstance(value, dict) else value
             return rebuilt(value, [self.exported(part, line) for part in parts])
         if is_dataclass(value) and type(value) is not Device:
             if self._is_outsides(value):
-                return Kept(value)
+                return Same(value)
             parts = {name: getattr(value, name) for name in opened(value).parts}
             return Record(type(value), {k: self.exported(v, line) for k, v in parts.items()})
         self._check_containers(value, line)
@@ -449,7 +450,7 @@ class write_to:
         self.function, self.owner = function, owner
 
     def __call__(self, *args: Any) -> None:
-        given = (arg.value if type(arg) is Kept else arg for arg in args)
+        given = (arg.thing if type(arg) is Same else arg for arg in args)
         self.function(self.owner, *given)
 
     def __eq__(self, other: object) -> bool:
