@@ -24,17 +24,6 @@ def mapped(function: Callable, structure: Any) -> Any:
     return structure if all(map(operator.is_, old, new)) else rebuilt(structure, new)
 
 
-def filled(function: Callable, structure: Any) -> Any:
-    """`mapped` with lists and dictionaries that are new each time."""
-    if not isinstance(structure, tuple | list | dict):
-        return function(structure)
-    old = list(structure.values() if isinstance(structure, dict) else structure)
-    new = [filled(function, part) for part in old]
-    if type(structure) is tuple and all(map(operator.is_, old, new)):
-        return structure
-    return rebuilt(structure, new)
-
-
 def copied(structure: Any) -> Any:
     """Copy the lists and dictionaries of ``structure``, which may change later."""
     if not isinstance(structure, tuple | list | dict):
